@@ -1,0 +1,44 @@
+/* SPDX-License-Identifier: ISC */
+/* The rows that every program has. */
+#include "lib/conf/common.h"
+
+static const char *const sandbox_words[] = {"required", "warn", NULL};
+
+static const struct setting rows[] = {
+    SETTING_TEXT_ROW(
+	conf_common, myhostname, "$hostname", "this system's own name in the mail world"),
+    SETTING_TEXT_ROW(
+	conf_common, mydomain, "$hostname_domain", "the domain that myhostname lies in"),
+    SETTING_TEXT_ROW(conf_common, myorigin, "$myhostname",
+	"the domain that a bare local name is completed with"),
+    SETTING_TEXT_ROW(conf_common, mail_name, "kingpost",
+	"the name of the mail system in greetings and notifications"),
+    SETTING_TEXT_ROW(conf_common, syslog_name, "kingpost",
+	"the name that log lines begin with; \"postfix\" for tools that know no other"),
+    SETTING_LIST_ROW(conf_common, mydestination, "$myhostname, localhost.$mydomain, localhost",
+	"domains that are delivered to this machine's own users"),
+    SETTING_LIST_ROW(conf_common, mynetworks, "127.0.0.0/8, [::1]/128",
+	"client networks that may relay; only what is written here is trusted"),
+    SETTING_LIST_ROW(
+	conf_common, inet_protocols, "ipv4, ipv6", "the address families that are used"),
+    SETTING_TEXT_ROW(conf_common, recipient_delimiter, "",
+	"characters that separate user from extension (user+extension)"),
+    SETTING_SIZE_ROW(conf_common, message_size_limit, "10M", 1024, INT64_MAX,
+	"largest message accepted, header included"),
+    SETTING_SIZE_ROW(conf_common, header_size_limit, "1M", 4096, 64 * 1024 * 1024,
+	"largest header of a message; a larger one is refused, never cut"),
+    SETTING_SIZE_ROW(conf_common, journal_message_limit, "64K", 0, 64 * 1024,
+	"largest message that goes through the journal; larger ones get a file at once; 0 turns "
+	"the journal off"),
+    SETTING_INT_ROW(conf_common, hopcount_limit, "50", 1, 1000,
+	"most Received headers before a message counts as looping"),
+    SETTING_WORD_ROW(conf_common, sandbox, "required", sandbox_words,
+	"what to do where the sandbox cannot be applied in full: refuse to run, or warn"),
+    SETTING_INT_ROW(conf_common, max_requests, "1000000", 0, INT64_MAX,
+	"a worker is replaced after so many units of work (sessions, messages, deliveries); 0: "
+	"never"),
+    SETTING_BOOL_ROW(conf_common, debug, "no", "log what only helps in finding a fault"),
+};
+
+const struct settings conf_common_settings = {
+    "common", rows, sizeof rows / sizeof rows[0], sizeof(struct conf_common)};

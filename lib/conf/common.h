@@ -1,0 +1,32 @@
+/* SPDX-License-Identifier: ISC */
+/*
+ * Settings that several programs read. `struct conf_common common` is the first member of every
+ * program's conf struct, and every program receives these besides its own.
+ */
+#ifndef KP_CONF_COMMON_H
+#define KP_CONF_COMMON_H
+
+#include "lib/conf/setting.h"
+
+struct conf_common {
+	char *myhostname;
+	char *mydomain;
+	char *myorigin;
+	char *mail_name;
+	char *syslog_name;
+	struct setting_list mydestination;
+	struct setting_list mynetworks;
+	struct setting_list inet_protocols;
+	char *recipient_delimiter;
+	int64_t message_size_limit;
+	int64_t header_size_limit;
+	int64_t journal_message_limit;
+	int64_t hopcount_limit;
+	int64_t sandbox; /* 0: required, 1: warn */
+	int64_t max_requests;
+	bool debug;
+};
+
+extern const struct settings conf_common_settings;
+
+#endif

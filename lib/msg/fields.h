@@ -1,0 +1,411 @@
+/* SPDX-License-Identifier: ISC */
+/*
+ * The fields of every message between kingpost programs. Text has a bound, a number may have one, a
+ * descriptor none. Bounds are of what the receiver accepts; a sender that has more refuses the mail
+ * before.
+ */
+#ifndef KP_MSG_FIELDS_H
+#define KP_MSG_FIELDS_H
+
+enum {
+	MSG_ADDRESS_MAX = 512,     /* RFC 5321 4.5.3.1: 64 + 1 + 255, with room for quoting */
+	MSG_NAME_MAX = 256,        /* host and domain names, helo */
+	MSG_NEXTHOP_MAX = 1024,    /* the part of a transport after its name */
+	MSG_CODE_MAX = 11,         /* enhanced status code */
+	MSG_TEXT_MAX = 1000,       /* a reply or reason, one line */
+	MSG_CHUNK_MAX = 32 * 1024, /* content in one message */
+	MSG_VALUE_MAX = 32 * 1024, /* a setting's value, a table's answer */
+	MSG_ID_MAX = 32,           /* queue id */
+};
+
+/* A request that failed: see struct why. `smtp` may be 0. */
+#define MSG_REFUSED_FIELDS(F) \
+	F(U64, class, 2) F(U64, smtp, 599) F(STR, code, MSG_CODE_MAX) F(STR, text, MSG_TEXT_MAX)
+#define MSG_DONE_FIELDS(F) F(U64, count, 0)
+
+/* --- master and its workers --- */
+
+/*
+ * Who the worker is. `root` is the instance's directory, "" for a system installation;
+ * `privileged`: started as root; `slot`: its place in the metrics; `user`: what the section says
+ * instead of the program's own, "" mostly; `empty`: for chroot.
+ */
+#define MSG_HELLO_FIELDS(F)   \
+	F(STR, service, 64)   \
+	F(U64, worker, 0)     \
+	F(U64, generation, 0) \
+	F(U64, privileged, 1) \
+	F(U64, slot, 0)       \
+	F(STR, user, 64)      \
+	F(STR, empty, 4096)   \
+	F(STR, root, 4096)
+#define MSG_SETTING_FIELDS(F) F(STR, name, 128) F(STR, value, MSG_VALUE_MAX)
+#define MSG_LISTENER_FIELDS(F) F(STR, address, 512) F(FD, socket, 0)
+/* An open file that master hands over by name ("metrics", "queue", ...). */
+#define MSG_RESOURCE_FIELDS(F) F(STR, name, 64) F(FD, file, 0)
+/* A channel to another worker. `program` is an enum program (lib/service), `id` is unique over the
+ * instance's life. */
+#define MSG_PEER_FIELDS(F)  \
+	F(U64, program, 63) \
+	F(STR, service, 64) F(U64, id, 0) F(U64, worker, 0) F(U64, pid, 0) F(FD, channel, 0)
+#define MSG_START_FIELDS(F)
+#define MSG_RELOAD_FIELDS(F) F(U64, generation, 0)
+/* Finish what is in flight within `grace_ms`, take nothing new, exit. */
+#define MSG_STOP_FIELDS(F) F(U64, grace_ms, 0)
+#define MSG_READY_FIELDS(F)
+#define MSG_FAILED_FIELDS(F) F(STR, text, MSG_TEXT_MAX)
+/* The worker has served max_requests: a successor, please; it drains and exits by itself when told
+ * to stop. */
+#define MSG_RETIRE_FIELDS(F)
+/* Connect to a configured path or address for the worker (chrooted ones cannot); answered by
+ * CONNECTED or REFUSED. */
+#define MSG_CONNECT_FIELDS(F) F(STR, target, 1024)
+#define MSG_CONNECTED_FIELDS(F) F(FD, socket, 0)
+
+/* One event for the log: its number (lib/log/events.h), when it was (microseconds since 1970), its
+ * encoded fields. */
+#define MSG_LOG_FIELDS(F) F(U64, event, 0) F(U64, when, 0) F(STR, record, 16384)
+
+/* --- one message in: MAIL_OPEN, MAIL_RCPT..., MAIL_DATA..., MAIL_COMMIT under one request id ---
+ */
+
+/*
+ * `flags`: MAIL_* below. `origin`: what a local submission was made by (command line and
+ * directory). `parent` names the message, recipient and leaf that a child of local's expansion
+ * comes from, "" for others. `content` is a pipe for what is larger than journal_message_limit, -1
+ * where MAIL_DATA carries it. `size` is a hint.
+ */
+#define MSG_MAIL_OPEN_FIELDS(F)           \
+	F(STR, sender, MSG_ADDRESS_MAX)   \
+	F(U64, flags, 0)                  \
+	F(U64, size, 0)                   \
+	F(STR, service, 64)               \
+	F(STR, client_name, MSG_NAME_MAX) \
+	F(STR, client_addr, 64)           \
+	F(U64, client_port, 65535)        \
+	F(STR, helo, MSG_NAME_MAX)        \
+	F(STR, proto, 16)                 \
+	F(STR, tls, 256)                  \
+	F(STR, login, 256)                \
+	F(U64, uid, 0)                    \
+	F(STR, origin, 4096)              \
+	F(STR, full_name, 256)            \
+	F(STR, envid, 512)                \
+	F(U64, ret, 2)                    \
+	F(STR, parent, 1024)              \
+	F(STR, hold, MSG_TEXT_MAX)        \
+	F(FD, content, 0)
+
+enum mail_flag {
+	MAIL_8BITMIME = 1 << 0,   /* BODY=8BITMIME was said */
+	MAIL_SMTPUTF8 = 1 << 1,   /* SMTPUTF8 was said */
+	MAIL_REQUIRETLS = 1 << 2, /* REQUIRETLS was said */
+	MAIL_LOCAL = 1 << 3, /* submitted on this machine: add missing headers, remove Bcc; uid and
+				origin are set */
+	MAIL_RESUBMIT = 1 << 4,     /* a child message or a DSN: no trace header of a client */
+	MAIL_NOTIFICATION = 1 << 5, /* a DSN made by bounce */
+	MAIL_VERBOSE = 1 << 6,      /* sendmail -v: report the delivery to the sender */
+};
+
+enum { RET_NONE, RET_FULL, RET_HDRS }; /* MAIL_OPEN.ret, RFC 3461 4.3 */
+
+/* NOTIFY of RFC 3461 4.1; 0 is the default (failure, and delay as the configuration says). */
+enum {
+	NOTIFY_DEFAULT = 0,
+	NOTIFY_NEVER = 1,
+	NOTIFY_SUCCESS = 2,
+	NOTIFY_FAILURE = 4,
+	NOTIFY_DELAY = 8
+};
+
+/*
+ * `original` is the address before any expansion, "" where it is the same; `orcpt` is the value of
+ * ORCPT as it came (xtext). The route is router's answer, with `generation` 0 where nobody has
+ * asked router yet.
+ */
+#define MSG_MAIL_RCPT_FIELDS(F)           \
+	F(STR, address, MSG_ADDRESS_MAX)  \
+	F(STR, original, MSG_ADDRESS_MAX) \
+	F(STR, orcpt, MSG_ADDRESS_MAX)    \
+	F(U64, notify, 15)                \
+	F(U64, class, 15)                 \
+	F(U64, expand, 1)                 \
+	F(STR, transport, 64)             \
+	F(STR, nexthop, MSG_NEXTHOP_MAX)  \
+	F(U64, generation, 0)
+#define MSG_MAIL_DATA_FIELDS(F) F(STR, bytes, MSG_CHUNK_MAX)
+#define MSG_MAIL_COMMIT_FIELDS(F) F(U64, size, 0)
+#define MSG_MAIL_ABORT_FIELDS(F)
+#define MSG_MAIL_QUEUED_FIELDS(F) F(STR, queue_id, MSG_ID_MAX)
+
+/* --- cleanup and qmgr --- */
+
+/* A durable message: an extent of journal segment `segment` (of `seal`, its generation), or a file
+ * of its own (segment 0). */
+#define MSG_QUEUED_FIELDS(F)         \
+	F(STR, queue_id, MSG_ID_MAX) \
+	F(U64, segment, 0) F(U64, seal, 0) F(U64, offset, 0) F(U64, length, 0)
+/* All in the segment (as of `seal`) is done or moved: it may be written again. */
+#define MSG_SEGMENT_FREE_FIELDS(F) F(U64, segment, 0) F(U64, seal, 0)
+
+/* --- router --- */
+
+/* Where does mail to `address` go, and is it valid? Answer: ROUTE, or REFUSED when that cannot be
+ * told now. */
+#define MSG_RESOLVE_FIELDS(F) \
+	F(STR, address, MSG_ADDRESS_MAX) F(STR, sender, MSG_ADDRESS_MAX) F(U64, flags, 0)
+/*
+ * `verdict`: enum route_verdict. `expand`: virtual aliases apply, ask EXPAND. `address`: with
+ * myorigin appended and the domain in lower case. `ttl_ms`: how long the answer may be kept while
+ * `generation` holds, 0: not at all.
+ */
+#define MSG_ROUTE_FIELDS(F)              \
+	F(U64, verdict, 7)               \
+	F(U64, class, 15)                \
+	F(U64, expand, 1)                \
+	F(STR, address, MSG_ADDRESS_MAX) \
+	F(STR, transport, 64)            \
+	F(STR, nexthop, MSG_NEXTHOP_MAX) \
+	F(U64, generation, 0)            \
+	F(U64, ttl_ms, 0)                \
+	F(STR, code, MSG_CODE_MAX)       \
+	F(STR, text, MSG_TEXT_MAX)
+
+enum route_verdict {
+	ROUTE_OK,
+	ROUTE_UNKNOWN, /* no such recipient: code and text say so; the route leads to the error
+			  transport */
+};
+
+enum address_class {
+	CLASS_NONE,
+	CLASS_LOCAL,   /* mydestination, proxy and own address literals */
+	CLASS_ALIAS,   /* virtual_alias_domains */
+	CLASS_VIRTUAL, /* virtual_mailbox_domains */
+	CLASS_RELAY,   /* relay_domains */
+	CLASS_REMOTE,  /* all others */
+};
+
+/* All addresses that a virtual alias stands for, in the end: EXPANDED for each, then DONE; or
+ * REFUSED. */
+#define MSG_EXPAND_FIELDS(F) F(STR, address, MSG_ADDRESS_MAX)
+#define MSG_EXPANDED_FIELDS(F)           \
+	F(STR, address, MSG_ADDRESS_MAX) \
+	F(U64, class, 15)                \
+	F(STR, transport, 64)            \
+	F(STR, nexthop, MSG_NEXTHOP_MAX) \
+	F(U64, generation, 0)
+
+/* What the table setting `maps` (such as "alias_maps") says of `key`. `found` 1 or 0; not being
+ * able to tell is REFUSED. */
+#define MSG_LOOKUP_FIELDS(F) F(STR, maps, 64) F(STR, key, MSG_ADDRESS_MAX)
+#define MSG_FOUND_FIELDS(F) \
+	F(U64, found, 1) F(STR, value, MSG_VALUE_MAX) F(STR, table, 1024) F(STR, owner, 64)
+
+/* The account behind a local user's name or a virtual mailbox's address. `kind` 0: Unix user; 1:
+ * virtual mailbox. */
+#define MSG_MAILBOX_FIELDS(F) F(STR, name, MSG_ADDRESS_MAX) F(U64, kind, 1)
+#define MSG_MAILBOX_IS_FIELDS(F) \
+	F(U64, found, 1)         \
+	F(STR, user, 64)         \
+	F(U64, uid, 0)           \
+	F(U64, gid, 0)           \
+	F(STR, home, 4096)       \
+	F(STR, shell, 4096)      \
+	F(STR, path, 4096)
+
+/* `kingpost address test`, `kingpost map query` and the like: CONTROL_TEXT lines, then DONE. */
+#define MSG_EXPLAIN_FIELDS(F) F(STR, what, 64) F(STR, argument, 4096)
+/* router to all its partners: tables have changed, answers of older generations are stale. */
+#define MSG_GENERATION_FIELDS(F) F(U64, generation, 0)
+
+/* --- resolver --- */
+
+#define MSG_DNS_QUERY_FIELDS(F) F(STR, name, MSG_NAME_MAX) F(U64, type, 65535)
+/* A, AAAA: `data` is the address's 4 or 16 bytes. MX, PTR, CNAME: the name, without a final dot.
+ * TXT: the joined strings. TLSA: usage, selector, type, data. */
+#define MSG_DNS_RECORD_FIELDS(F) F(U64, type, 65535) F(U64, preference, 65535) F(STR, data, 16384)
+/* `status`: enum dns_status. `secure`: validated by DNSSEC. `name`: after CNAMEs. `ttl` in seconds.
+ */
+#define MSG_DNS_ANSWER_FIELDS(F) \
+	F(U64, status, 7)        \
+	F(U64, secure, 1) F(STR, name, MSG_NAME_MAX) F(U64, ttl, 0) F(STR, text, MSG_TEXT_MAX)
+
+enum dns_status {
+	DNS_OK,
+	DNS_NODATA,   /* the name exists, without such records */
+	DNS_NXDOMAIN, /* no such name */
+	DNS_FAILED,   /* could not tell; `text` says why. A bogus signature is this, too */
+};
+
+/* --- a delivery: DELIVER, DELIVER_RCPT..., DELIVER_DATA..., DELIVER_GO under one request id --- */
+
+/*
+ * `content`: for what is larger than the journal's limit the open file, whose content starts at
+ * `offset`; else -1 and DELIVER_DATA follows. `size`, `header_size`, `longest_line` and `facts` are
+ * of the content as it will be sent. Times in microseconds since 1970. `attempt` counts from 1.
+ */
+#define MSG_DELIVER_FIELDS(F)            \
+	F(STR, queue_id, MSG_ID_MAX)     \
+	F(STR, sender, MSG_ADDRESS_MAX)  \
+	F(STR, transport, 64)            \
+	F(STR, nexthop, MSG_NEXTHOP_MAX) \
+	F(U64, flags, 0)                 \
+	F(U64, facts, 0)                 \
+	F(U64, size, 0)                  \
+	F(U64, offset, 0)                \
+	F(U64, header_size, 0)           \
+	F(U64, longest_line, 0)          \
+	F(U64, arrived, 0)               \
+	F(U64, active, 0)                \
+	F(U64, attempt, 0)               \
+	F(STR, envid, 512)               \
+	F(U64, ret, 2)                   \
+	F(U64, recipients, 0)            \
+	F(STR, client_addr, 64)          \
+	F(FD, content, 0)
+
+enum content_fact {
+	FACT_DOT_LINE = 1 << 0,    /* some line starts with a dot */
+	FACT_8BIT = 1 << 1,        /* some byte is over 127 */
+	FACT_8BIT_HEADER = 1 << 2, /* ... in the header: needs SMTPUTF8 */
+	FACT_NUL = 1 << 3,
+	FACT_NO_EOL = 1 << 4, /* the last line had no line end (one has been added) */
+};
+
+/* `index`: the recipient's place in the message's envelope, for ever. */
+#define MSG_DELIVER_RCPT_FIELDS(F)        \
+	F(U64, index, 0)                  \
+	F(STR, address, MSG_ADDRESS_MAX)  \
+	F(STR, original, MSG_ADDRESS_MAX) \
+	F(STR, orcpt, MSG_ADDRESS_MAX)    \
+	F(U64, notify, 15)                \
+	F(U64, class, 15)
+#define MSG_DELIVER_DATA_FIELDS(F) F(STR, bytes, MSG_CHUNK_MAX)
+#define MSG_DELIVER_GO_FIELDS(F)
+
+/*
+ * What became of one recipient. Kept by the sender until DELIVER_ACK for the queue id. `relay` as
+ * logged
+ * ("host[ip]:port"), `mta` the name for Remote-MTA, `text` the peer's reply or our reason.
+ */
+#define MSG_DELIVER_RESULT_FIELDS(F) \
+	F(STR, queue_id, MSG_ID_MAX) \
+	F(U64, index, 0)             \
+	F(U64, status, 7)            \
+	F(U64, smtp, 599)            \
+	F(STR, code, MSG_CODE_MAX)   \
+	F(STR, text, MSG_TEXT_MAX)   \
+	F(STR, relay, 512)           \
+	F(STR, mta, MSG_NAME_MAX)
+
+enum delivery_status {
+	DELIVERY_NONE,     /* not tried: aborted, the session was lost before the final dot */
+	DELIVERY_SENT,     /* in a mailbox, or at an MTA that takes over the DSN */
+	DELIVERY_RELAYED,  /* at an MTA without DSN: a success notice is ours to write */
+	DELIVERY_EXPANDED, /* replaced by a child message */
+	DELIVERY_DEFERRED,
+	DELIVERY_BOUNCED,
+};
+
+/* The delivery is over. `reached`: 1 where the destination spoke to us at all, so that a dead one
+ * is told from a picky one. */
+#define MSG_DELIVER_END_FIELDS(F)    \
+	F(STR, queue_id, MSG_ID_MAX) \
+	F(U64, reached, 1) F(STR, code, MSG_CODE_MAX) F(STR, text, MSG_TEXT_MAX)
+#define MSG_DELIVER_ACK_FIELDS(F) F(STR, queue_id, MSG_ID_MAX)
+/* qmgr on a new channel: what are you doing? REPORT_RUNNING and DELIVER_RESULT rows, then
+ * REPORT_END. */
+#define MSG_REPORT_FIELDS(F)
+#define MSG_REPORT_RUNNING_FIELDS(F) F(STR, queue_id, MSG_ID_MAX) F(U64, index, 0)
+#define MSG_REPORT_END_FIELDS(F)
+
+/* qmgr to bounce: one recipient of the notification. `action`: enum dsn_action. */
+#define MSG_BOUNCE_RCPT_FIELDS(F)         \
+	F(U64, index, 0)                  \
+	F(STR, address, MSG_ADDRESS_MAX)  \
+	F(STR, original, MSG_ADDRESS_MAX) \
+	F(STR, orcpt, MSG_ADDRESS_MAX)    \
+	F(U64, notify, 15)                \
+	F(U64, action, 7)                 \
+	F(U64, smtp, 599)                 \
+	F(STR, code, MSG_CODE_MAX)        \
+	F(STR, text, MSG_TEXT_MAX)        \
+	F(STR, mta, MSG_NAME_MAX)         \
+	F(U64, tried, 0)                  \
+	F(U64, until, 0)
+
+enum dsn_action { DSN_FAILED, DSN_DELAYED, DSN_DELIVERED, DSN_RELAYED, DSN_EXPANDED };
+
+/* --- local, spawn and the delivery agent --- */
+
+/* Start a delivery agent as `user` (or as uid:gid where user is "": virtual mailboxes). `channel`
+ * becomes its descriptor 3. */
+#define MSG_SPAWN_FIELDS(F) F(STR, user, 64) F(U64, uid, 0) F(U64, gid, 0) F(FD, channel, 0)
+#define MSG_SPAWNED_FIELDS(F) F(U64, pid, 0)
+#define MSG_SPAWN_EXIT_FIELDS(F) F(U64, pid, 0) F(U64, status, 0)
+
+/*
+ * What the agent is to do with the content of the DELIVER that it stands before. `kind`: enum
+ * agent_kind; `target`: a path or a command; `environment`: NAME=value, each ended by NUL.
+ */
+#define MSG_AGENT_ACTION_FIELDS(F) \
+	F(U64, kind, 15)           \
+	F(STR, target, 4096)       \
+	F(STR, home, 4096)         \
+	F(STR, extension, 256)     \
+	F(STR, headers, 4096)      \
+	F(STR, environment, 8192)
+/* An address of a .forward or :include: file, as the user wrote it. */
+#define MSG_AGENT_FORWARD_FIELDS(F) F(U64, index, 0) F(STR, text, 4096)
+
+/* --- sendmail, pickup --- */
+
+/* `sendmail -bs`: a socket on which the caller speaks SMTP. */
+#define MSG_SUBMIT_SMTP_FIELDS(F) F(STR, origin, 4096) F(FD, socket, 0)
+#define MSG_SESSION_FIELDS(F) F(U64, uid, 0) F(STR, origin, 4096) F(FD, socket, 0)
+
+/* --- the queue socket --- */
+
+/* Which messages; an empty field does not restrict. Ages in seconds. `queue`: "active", "deferred",
+ * "hold", "corrupt". */
+#define MSG_QUEUE_LIST_FIELDS(F)           \
+	F(STR, id, MSG_ID_MAX)             \
+	F(STR, sender, MSG_ADDRESS_MAX)    \
+	F(STR, recipient, MSG_ADDRESS_MAX) \
+	F(STR, queue, 16)                  \
+	F(STR, reason, 256)                \
+	F(U64, older, 0)                   \
+	F(U64, younger, 0)                 \
+	F(U64, limit, 0)
+#define MSG_QUEUE_ENTRY_FIELDS(F)       \
+	F(STR, id, MSG_ID_MAX)          \
+	F(STR, queue, 16)               \
+	F(U64, arrived, 0)              \
+	F(U64, size, 0)                 \
+	F(STR, sender, MSG_ADDRESS_MAX) \
+	F(U64, next, 0)                 \
+	F(U64, attempts, 0)             \
+	F(U64, expired, 1)              \
+	F(STR, reason, MSG_TEXT_MAX)
+#define MSG_QUEUE_RCPT_FIELDS(F)          \
+	F(STR, address, MSG_ADDRESS_MAX)  \
+	F(STR, original, MSG_ADDRESS_MAX) \
+	F(STR, reason, MSG_TEXT_MAX)      \
+	F(STR, transport, 64)             \
+	F(STR, nexthop, MSG_NEXTHOP_MAX)  \
+	F(U64, status, 7)
+/* `action`: "hold", "release", "delete", "flush", "requeue", "expire"; on the messages that the
+ * other fields choose. */
+#define MSG_QUEUE_ACT_FIELDS(F) F(STR, action, 16) MSG_QUEUE_LIST_FIELDS(F)
+#define MSG_QUEUE_CAT_FIELDS(F) F(STR, id, MSG_ID_MAX)
+#define MSG_QUEUE_FILE_FIELDS(F) F(U64, offset, 0) F(U64, length, 0) F(FD, file, 0)
+
+/* --- the control socket --- */
+
+/* `verb`: "status", "reload", "stop", "channel". For "channel" the argument is a program's name. */
+#define MSG_CONTROL_FIELDS(F) F(STR, verb, 32) F(STR, argument, 4096)
+#define MSG_CONTROL_TEXT_FIELDS(F) F(STR, text, MSG_VALUE_MAX)
+#define MSG_CONTROL_CHANNEL_FIELDS(F) F(FD, channel, 0)
+
+#endif
