@@ -49,8 +49,12 @@ struct wire_type {
 	{                         \
 		NULL, WIRE_U64, 0 \
 	}
+#define WIRE_TYPE(tag, record)                                          \
+	{                                                               \
+#tag, tag##_rows, NELEM(tag##_rows) - 1, sizeof(record) \
+	}
 
-enum { WIRE_FIELDS_MAX = 40, WIRE_FDS_MAX = 4 };
+enum { WIRE_FDS_MAX = 4 };
 
 /*
  * Appends the fields of `record` (the type's struct) to `b`, and its descriptors to `fds` (at most
