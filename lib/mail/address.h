@@ -22,9 +22,10 @@ struct sockaddr_storage;
 struct why;
 
 enum {
-	ADDR_LOCAL_MAX = 64,   /* octets, RFC 5321 4.5.3.1.1 */
-	ADDR_DOMAIN_MAX = 255, /* octets, RFC 5321 4.5.3.1.2 */
-	ADDR_TEXT_MAX = 2 * ADDR_LOCAL_MAX + 3 + ADDR_DOMAIN_MAX,
+	ADDR_LOCAL_MAX =
+	    120, /* octets; RFC 5321 4.5.3.1.1 says 64, VERP and SRS make longer ones */
+	ADDR_DOMAIN_MAX = 255,                                    /* octets, RFC 5321 4.5.3.1.2 */
+	ADDR_TEXT_MAX = 2 * ADDR_LOCAL_MAX + 3 + ADDR_DOMAIN_MAX, /* all quoted, and the @ */
 };
 
 struct addr {

@@ -23,9 +23,12 @@ struct content_scan {
 	/* the state between two parts */
 	uint64_t line;        /* octets of the line so far */
 	uint64_t line_offset; /* where it began */
-	uint64_t name_n;      /* octets of the field's name so far */
+	uint64_t crs;         /* CRs so far, and CRLFs */
+	uint64_t crlfs;
+	size_t name_n;     /* octets of the field's name so far */
+	size_t received_n; /* of them as in "received" */
+	size_t from_n;     /* of the line as in "From " */
 	uint8_t where;
-	uint8_t matched; /* octets of "received" */
 	bool after_cr;
 };
 

@@ -32,14 +32,15 @@ void dot_decode_begin(struct dot_decoder *d);
 size_t dot_decode_room(size_t n);
 
 /*
- * Decodes `in` into `out`, which has dot_decode_room(in.n) octets and does not overlap, and sets
+ * Decodes `in` into `out`, which has dot_decode_room(in.n) octets and does not overlap it, and sets
  * `*out_n`. Returns how much of `in` it took: all, or up to and with the end of data, where `ended`
  * is set. What comes out has CRLF for every line end, and no other CR or LF.
  */
 size_t dot_decode(struct dot_decoder *d, struct str in, char *out, size_t *out_n) KP_MUST_USE;
 
 struct dot_encoder {
-	bool mid_line;
+	bool mid_line;  /* a dot now is not the first octet of a line */
+	bool line_open; /* what came last was not CRLF */
 	bool after_cr;
 };
 
