@@ -1,0 +1,38 @@
+/* SPDX-License-Identifier: ISC */
+/* What smtpd is told. Settings that do what a Postfix parameter does bear its name. */
+#ifndef SMTPD_CONF_H
+#define SMTPD_CONF_H
+
+#include "lib/conf/common.h"
+
+/* smtpd_forbid_bare_newline */
+enum { BARE_NEWLINE_YES, BARE_NEWLINE_REJECT, BARE_NEWLINE_NORMALIZE, BARE_NEWLINE_NO };
+
+struct smtpd_conf {
+	struct conf_common common;
+	char *smtpd_banner;
+	bool smtpd_helo_required;
+	bool strict_rfc821_envelopes;
+	bool disable_vrfy_command;
+	bool smtpd_peername_lookup;
+	bool smtpd_forbid_unauth_pipelining;
+	int64_t smtpd_forbid_bare_newline;
+	struct setting_list smtpd_discard_ehlo_keywords;
+	int64_t smtpd_recipient_limit;
+	int64_t smtpd_soft_error_limit;
+	int64_t smtpd_hard_error_limit;
+	int64_t smtpd_junk_command_limit;
+	int64_t smtpd_error_sleep_time;
+	int64_t smtpd_timeout;
+	int64_t smtpd_min_data_rate;
+	int64_t smtpd_peername_timeout;
+	int64_t smtpd_service_timeout;
+	int64_t smtpd_command_line_limit;
+	int64_t smtpd_text_line_limit;
+	int64_t smtpd_client_connection_count_limit;
+	int64_t sessions;
+};
+
+extern const struct settings smtpd_settings;
+
+#endif

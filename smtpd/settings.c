@@ -1,0 +1,59 @@
+/* SPDX-License-Identifier: ISC */
+/* The settings of smtpd, one row each. */
+#include "smtpd/conf.h"
+
+static const char *const bare_newline_words[] = {"yes", "reject", "normalize", "no", NULL};
+
+#define TIME(name, def, min, max, help) SETTING_TIME_ROW(smtpd_conf, name, def, min, max, help)
+#define SIZE(name, def, min, max, help) SETTING_SIZE_ROW(smtpd_conf, name, def, min, max, help)
+#define INT(name, def, min, max, help) SETTING_INT_ROW(smtpd_conf, name, def, min, max, help)
+#define BOOL(name, def, help) SETTING_BOOL_ROW(smtpd_conf, name, def, help)
+#define LIST(name, def, help) SETTING_LIST_ROW(smtpd_conf, name, def, help)
+#define TEXT(name, def, help) SETTING_TEXT_ROW(smtpd_conf, name, def, help)
+
+static const struct setting rows[] = {
+    TEXT(smtpd_banner, "$myhostname ESMTP $mail_name",
+	"text of the greeting behind the 220; it must begin with the host's name"),
+    BOOL(smtpd_helo_required, "yes", "refuse MAIL before HELO or EHLO"),
+    BOOL(strict_rfc821_envelopes, "yes",
+	"addresses of MAIL and RCPT as RFC 5321 writes them: in brackets, with a domain, no blank "
+	"before them"),
+    BOOL(disable_vrfy_command, "no", "answer 502 to VRFY"),
+    BOOL(smtpd_peername_lookup, "yes",
+	"look up the client's name in DNS; without it every client is \"unknown\""),
+    BOOL(smtpd_forbid_unauth_pipelining, "yes",
+	"end a session that sends commands before the reply that it must wait for"),
+    SETTING_WORD_ROW(smtpd_conf, smtpd_forbid_bare_newline, "yes", bare_newline_words,
+	"a CR or LF that stands alone: yes and reject end the session, normalize and no turn a LF "
+	"into CRLF and a CR into a blank; none is ever passed on"),
+    LIST(smtpd_discard_ehlo_keywords, "",
+	"extensions that are not offered: pipelining, size, 8bitmime, smtputf8, chunking, dsn, "
+	"enhancedstatuscodes"),
+    INT(smtpd_recipient_limit, "1000", 1, 1000000,
+	"most recipients of one message; 452 to those beyond"),
+    INT(smtpd_soft_error_limit, "10", 0, 1000000,
+	"after so many errors each reply to an error is delayed by smtpd_error_sleep_time"),
+    INT(smtpd_hard_error_limit, "20", 1, 1000000, "after so many errors the session ends"),
+    INT(smtpd_junk_command_limit, "100", 1, 1000000,
+	"so many NOOP, VRFY, RSET and HELP commands without a message are free; each more is an "
+	"error"),
+    TIME(smtpd_error_sleep_time, "1s", 0, 60 * 1000,
+	"delay of a reply after smtpd_soft_error_limit errors"),
+    TIME(smtpd_timeout, "300s", 1000, 3600 * 1000,
+	"time for a client to send one whole command, or to take a reply"),
+    INT(smtpd_min_data_rate, "500", 0, 1000000000,
+	"octets a second that a client must send of a message on average, within smtpd_timeout; 0: "
+	"as smtpd_timeout says"),
+    TIME(smtpd_peername_timeout, "10s", 100, 300 * 1000, "longest wait for the client's name"),
+    TIME(smtpd_service_timeout, "120s", 1000, 3600 * 1000,
+	"longest wait for router or cleanup; 451 after it"),
+    SIZE(smtpd_command_line_limit, "2048", 512, 64 * 1024, "longest command line in octets"),
+    SIZE(smtpd_text_line_limit, "64K", 0, INT64_MAX,
+	"longest line of a message in octets; 0: no limit"),
+    INT(smtpd_client_connection_count_limit, "50", 0, 1000000,
+	"most sessions of one address outside mynetworks, in one worker; 0: no limit"),
+    INT(sessions, "10000", 1, 1000000, "most sessions of one worker; 421 to those beyond"),
+};
+
+const struct settings smtpd_settings = {
+    "smtpd", rows, sizeof rows / sizeof rows[0], sizeof(struct smtpd_conf)};
