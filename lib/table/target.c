@@ -41,12 +41,12 @@ comment_length(struct str s)
 	return 0;
 }
 
-/* What starts with '|' or '/' without quotes is a command or a path: parentheses mean nothing in
- * it. */
+/* A command, a path or an :include: is text of its own: parentheses mean nothing in it. */
 static bool
 is_plain_text(struct str item)
 {
-	return item.n > 0 && (item.p[0] == '|' || item.p[0] == '/' || item.p[0] == ':');
+	return item.n > 0 &&
+	       (item.p[0] == '|' || item.p[0] == '/' || str_casestarts(item, STR(":include:")));
 }
 
 static int
@@ -177,9 +177,7 @@ item_read(struct str item, struct buf *room)
 		if (unquote(item, room) == -1)
 			return -1;
 		struct str text = buf_view(room);
-		struct target seen;
-		if (classify(text, &seen, NULL) == 1 &&
-		    (seen.kind != TARGET_ADDRESS || is_atom(text)))
+		if (is_plain_text(text) || is_atom(text) || (text.n > 0 && text.p[0] == '\\'))
 			return 0;
 		buf_reset(room);
 		return buf_str(room, item);
