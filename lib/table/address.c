@@ -59,8 +59,10 @@ struct key_list {
 static void
 add(struct key_list *l, struct str text, bool no_extension)
 {
-	if (l->n < KEYS_MAX && text.n > 0)
-		l->items[l->n++] = (struct key){text, l->n == 0, no_extension};
+	if (l->n == KEYS_MAX || text.n == 0)
+		return;
+	l->items[l->n] = (struct key){text, l->n == 0, no_extension};
+	l->n++;
 }
 
 static void
