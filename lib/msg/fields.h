@@ -147,6 +147,9 @@ enum {
 	F(U64, segment, 0) F(U64, seal, 0) F(U64, offset, 0) F(U64, length, 0)
 /* All in the segment (as of `seal`) is done or moved: it may be written again. */
 #define MSG_SEGMENT_FREE_FIELDS(F) F(U64, segment, 0) F(U64, seal, 0)
+/* cleanup asks before it commits a child message: is there one under this parent key ("ID index leaf") already? MAIL_QUEUED with
+ * its id, or DONE. */
+#define MSG_CHILD_FIND_FIELDS(F) F(STR, parent, 1024)
 
 /* --- router --- */
 

@@ -45,6 +45,7 @@
 	/* cleanup and qmgr */                                              \
 	M(QUEUED, queued, MSG_GOES_ON)                                      \
 	M(SEGMENT_FREE, segment_free, MSG_GOES_ON)                          \
+	M(CHILD_FIND, child_find, MSG_GOES_ON)                              \
 	/* router */                                                        \
 	M(RESOLVE, resolve, MSG_GOES_ON)                                    \
 	M(ROUTE, route, MSG_ENDS)                                           \
