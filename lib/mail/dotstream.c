@@ -26,6 +26,12 @@ dot_decode_begin(struct dot_decoder *d)
 	*d = (struct dot_decoder){.state = FRESH};
 }
 
+void
+dot_decode_begin_plain(struct dot_decoder *d)
+{
+	*d = (struct dot_decoder){.state = FRESH, .plain = true};
+}
+
 /* Each LF may become CRLF, and one CR may have been held back. */
 size_t
 dot_decode_room(size_t n)
@@ -109,7 +115,7 @@ dot_decode(struct dot_decoder *d, struct str in, char *out, size_t *out_n)
 		} else if (*p == '\r') {
 			d->state = d->state == DOT ? DOT_CR : CR;
 			p++;
-		} else if (*p == '.' && (d->state == FRESH || d->state == LOOSE)) {
+		} else if (*p == '.' && !d->plain && (d->state == FRESH || d->state == LOOSE)) {
 			d->state = d->state == FRESH ? DOT : LINE;
 			p++;
 		} else {
@@ -118,6 +124,14 @@ dot_decode(struct dot_decoder *d, struct str in, char *out, size_t *out_n)
 	}
 	*out_n = (size_t)(o - out);
 	return (size_t)(p - in.p);
+}
+
+void
+dot_decode_finish(struct dot_decoder *d, char *out, size_t *out_n)
+{
+	*out_n = 0;
+	if (d->state == CR)
+		*out_n = (size_t)(bare_cr(d, out) - out);
 }
 
 void

@@ -18,6 +18,7 @@ struct buf;
 
 struct dot_decoder {
 	uint8_t state;
+	bool plain; /* no dots, no end: the chunks of BDAT */
 	bool ended;
 	bool bare_cr; /* a CR without LF was seen; it came out as a blank */
 	bool bare_lf; /* a LF without CR was seen; it came out as CRLF */
@@ -28,6 +29,10 @@ struct dot_decoder {
 
 void dot_decode_begin(struct dot_decoder *d);
 
+/* The same for what has no dots and no end of its own, the chunks of BDAT (RFC 3030): line ends
+ * alone are looked at. */
+void dot_decode_begin_plain(struct dot_decoder *d);
+
 /* Room that dot_decode() may need for `n` octets of input. */
 size_t dot_decode_room(size_t n);
 
@@ -37,6 +42,9 @@ size_t dot_decode_room(size_t n);
  * is set. What comes out has CRLF for every line end, and no other CR or LF.
  */
 size_t dot_decode(struct dot_decoder *d, struct str in, char *out, size_t *out_n) KP_MUST_USE;
+
+/* The end of plain data: a CR that was held back comes out, as bare. */
+void dot_decode_finish(struct dot_decoder *d, char *out, size_t *out_n);
 
 struct dot_encoder {
 	bool mid_line;  /* a dot now is not the first octet of a line */

@@ -1,0 +1,433 @@
+/* SPDX-License-Identifier: ISC */
+/*
+ * Command lines: cut from the input, looked up in the table, checked against the state, run. Each
+ * line gets exactly one reply, whatever it holds; a line that is too long is thrown away up to its
+ * end. Handlers of the mail transaction are in envelope.c and data.c, the small ones here.
+ */
+#include "smtpd/command.h"
+
+#include <assert.h>
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "lib/base/mem.h"
+#include "lib/log/log.h"
+#include "lib/mail/esmtp.h"
+#include "smtpd/data.h"
+#include "smtpd/envelope.h"
+#include "smtpd/session.h"
+
+/* --- the small commands --- */
+
+static const struct {
+	const char *keyword;
+	unsigned bit;
+} extensions[] = {
+    {"PIPELINING",          ESMTP_PIPELINING         },
+    {"SIZE",		ESMTP_SIZE               },
+    {"ENHANCEDSTATUSCODES", ESMTP_ENHANCEDSTATUSCODES},
+    {"8BITMIME",            ESMTP_8BITMIME           },
+    {"DSN",		 ESMTP_DSN                },
+    {"SMTPUTF8",            ESMTP_SMTPUTF8           },
+    {"CHUNKING",            ESMTP_CHUNKING           },
+};
+
+/*
+ * A name or address literal of RFC 5321 4.1.3, read as forgivingly as clients need it: one word of
+ * printable ASCII. It decides nothing.
+ */
+static bool
+helo_valid(struct str name)
+{
+	if (name.n == 0 || name.n > ADDR_DOMAIN_MAX)
+		return false;
+	for (size_t i = 0; i < name.n; i++)
+		if (name.p[i] <= ' ' || name.p[i] > '~' || memchr("<>()\",;", name.p[i], 7) != NULL)
+			return false;
+	return true;
+}
+
+/* HELO and EHLO begin anew (RFC 5321 4.1.4). */
+static bool
+hello(struct session *s, struct str name, bool esmtp)
+{
+	if (!helo_valid(name)) {
+		session_reply(
+		    s, 501, esmtp ? "5.5.4" : NULL, "Syntax: %s hostname", s->command->verb);
+		return false;
+	}
+	free(s->helo);
+	s->helo = str_dup(name);
+	s->esmtp = esmtp;
+	transaction_free(&s->tx);
+	session_enter(s, ST_READY);
+	return true;
+}
+
+static void
+cmd_helo(struct session *s, struct str argument)
+{
+	if (hello(s, argument, false))
+		session_reply(s, 250, NULL, "%s", s->server->conf->common.myhostname);
+}
+
+static void
+cmd_ehlo(struct session *s, struct str argument)
+{
+	const struct server *server = s->server;
+	const char *lines[NELEM(extensions) + 1];
+	char size[32];
+	size_t n = 0;
+
+	if (!hello(s, argument, true))
+		return;
+	snprintf(
+	    size, sizeof size, "SIZE %lld", (long long)server->conf->common.message_size_limit);
+	lines[n++] = server->conf->common.myhostname;
+	for (size_t i = 0; i < NELEM(extensions); i++)
+		if ((server->offered & extensions[i].bit) != 0)
+			lines[n++] = extensions[i].bit == ESMTP_SIZE ? size : extensions[i].keyword;
+	for (size_t i = 0; i + 1 < n; i++)
+		session_reply_more(s, 250, "%s", lines[i]);
+	session_reply(s, 250, NULL, "%s", lines[n - 1]);
+}
+
+static void
+cmd_rset(struct session *s, struct str argument)
+{
+	(void)argument;
+	transaction_free(&s->tx);
+	session_enter(s, s->state == ST_GREETED ? ST_GREETED : ST_READY);
+	session_reply(s, 250, "2.0.0", "Ok");
+}
+
+static void
+cmd_noop(struct session *s, struct str argument)
+{
+	(void)argument;
+	session_reply(s, 250, "2.0.0", "Ok");
+}
+
+static void
+cmd_help(struct session *s, struct str argument)
+{
+	(void)argument;
+	session_reply(
+	    s, 214, "2.0.0", "Commands: HELO EHLO MAIL RCPT DATA BDAT RSET NOOP VRFY HELP QUIT");
+}
+
+static void
+cmd_quit(struct session *s, struct str argument)
+{
+	(void)argument;
+	session_reply(s, 221, "2.0.0", "Bye");
+	session_end(s);
+}
+
+static void
+refuse_auth(struct session *s, struct str argument)
+{
+	(void)argument;
+	session_reply(s, 503, "5.5.1", "Error: authentication not enabled");
+}
+
+static void
+refuse_unimplemented(struct session *s, struct str argument)
+{
+	(void)argument;
+	session_reply(s, 502, "5.5.1", "Error: command not implemented");
+}
+
+static void
+refuse_unknown(struct session *s, struct str argument)
+{
+	(void)argument;
+	session_reply(s, 500, "5.5.2", "Error: command not recognized");
+}
+
+/* --- the table --- */
+
+#define TX (ST_MAIL | ST_RCPT | ST_BDAT)
+#define ANY (ST_GREETED | ST_READY | TX)
+
+static const struct command commands[] = {
+    {"HELO",     ANY,               CMD_LAST,            cmd_helo, NULL                },
+    {"EHLO",     ANY,               CMD_LAST,            cmd_ehlo, NULL                },
+    {"STARTTLS", 0,                 CMD_LAST,            NULL,     refuse_unimplemented},
+    {"AUTH",     0,		 CMD_LAST,            NULL,     refuse_auth         },
+    {"MAIL",     ST_READY,          0,                   cmd_mail, NULL                },
+    {"RCPT",     ST_MAIL | ST_RCPT, 0,                   cmd_rcpt, NULL                },
+    {"DATA",     ST_RCPT,           CMD_LAST | CMD_BARE, cmd_data, NULL                },
+    {"BDAT",     ST_RCPT | ST_BDAT, 0,                   cmd_bdat, refuse_bdat         },
+    {"RSET",     ANY,               CMD_BARE | CMD_JUNK, cmd_rset, NULL                },
+    {"NOOP",     ANY,               CMD_JUNK,            cmd_noop, NULL                },
+    {"VRFY",     ANY,               CMD_JUNK,            cmd_vrfy, NULL                },
+    {"EXPN",     0,		 CMD_JUNK,            NULL,     refuse_unimplemented},
+    {"ETRN",     0,		 CMD_JUNK,            NULL,     refuse_unimplemented},
+    {"HELP",     ANY,               CMD_JUNK,            cmd_help, NULL                },
+    {"QUIT",     ANY,               CMD_LAST | CMD_BARE, cmd_quit, NULL                },
+    {"unknown",  0,                 0,                   NULL,     refuse_unknown      },
+};
+
+/* What is said to a command in the wrong state; the first row that fits. */
+static const struct {
+	const char *verb;
+	unsigned states;
+	int smtp;
+	const char *text;
+} refusals[] = {
+    {"MAIL", ST_GREETED,            503, "Error: send HELO/EHLO first"           },
+    {"MAIL", TX,		    503, "Error: nested MAIL command"            },
+    {"RCPT", ST_BDAT,               503, "Error: the message's chunks have begun"},
+    {"RCPT", ST_GREETED | ST_READY, 503, "Error: need MAIL command"              },
+    {"DATA", ST_MAIL,               554, "Error: no valid recipients"            },
+    {"DATA", ST_BDAT,               503, "Error: the message's chunks have begun"},
+    {"DATA", ST_GREETED | ST_READY, 503, "Error: need RCPT command"              },
+    {"BDAT", ST_MAIL,               554, "Error: no valid recipients"            },
+    {"BDAT", ST_GREETED | ST_READY, 503, "Error: need RCPT command"              },
+};
+
+static_assert(NELEM(commands) <= COMMANDS_MAX, "a count for each command");
+
+const struct command *
+command_rows(size_t *n)
+{
+	*n = NELEM(commands);
+	return commands;
+}
+
+void
+command_refuse(struct session *s, struct str argument)
+{
+	(void)argument;
+	for (size_t i = 0; i < NELEM(refusals); i++) {
+		if (strcmp(refusals[i].verb, s->command->verb) == 0 &&
+		    (refusals[i].states & s->state) != 0) {
+			session_reply(s, refusals[i].smtp, "5.5.1", "%s", refusals[i].text);
+			return;
+		}
+	}
+	session_reply(s, 503, "5.5.1", "Error: bad sequence of commands");
+}
+
+/* The last row, "unknown", is what is found where nothing else is. */
+static const struct command *
+find(struct str verb)
+{
+	size_t i = 0;
+
+	while (i < NELEM(commands) - 1 && !str_caseis(verb, commands[i].verb))
+		i++;
+	return &commands[i];
+}
+
+/* --- lines --- */
+
+void
+command_improper_pipelining(struct session *s)
+{
+	char where[64];
+
+	command_where(s, where, sizeof where);
+	struct ev_lost ev = {STR("improper command pipelining"), str_from(where),
+	    str_from(s->client_name), str_from(s->client_addr), 0};
+	log_event(s->trace, EV_LOST, &ev);
+	session_reply(s, 554, "5.5.0", "Error: SMTP protocol synchronization");
+	session_end_lingering(s);
+}
+
+/* Whether the client should have waited for the reply to this command before it sent what follows.
+ */
+static bool
+pipelined_wrongly(const struct session *s, bool more)
+{
+	if (!more || s->local || !s->server->conf->smtpd_forbid_unauth_pipelining)
+		return false;
+	return !s->esmtp || (s->command->flags & CMD_LAST) != 0;
+}
+
+static void
+count(struct count *c)
+{
+	if (c->total < UINT16_MAX)
+		c->total++;
+}
+
+static void
+count_junk(struct session *s)
+{
+	if ((s->command->flags & CMD_JUNK) != 0 &&
+	    ++s->junk > s->server->conf->smtpd_junk_command_limit)
+		s->errors++;
+}
+
+/* One line without its end. `more`: the client has already sent what follows. */
+static void
+run(struct session *s, struct str line, bool more)
+{
+	ptrdiff_t blank = str_chr(line, ' ');
+	struct str verb = blank >= 0 ? str_sub(line, 0, (size_t)blank) : line;
+	struct str argument = str_trim(str_from_at(line, verb.n));
+
+	s->command = find(verb);
+	s->failed = false;
+	count(&s->counts[s->command - commands]);
+	count_junk(s);
+	if (pipelined_wrongly(s, more))
+		command_improper_pipelining(s);
+	else if ((s->command->states & s->state) == 0)
+		(s->command->refuse != NULL ? s->command->refuse : command_refuse)(s, argument);
+	else if ((s->command->flags & CMD_BARE) != 0 && argument.n > 0)
+		session_reply(s, 501, "5.5.4", "Syntax: %s", s->command->verb);
+	else
+		s->command->run(s, argument);
+}
+
+/* A line that is no command at all. */
+static void
+refuse_line(struct session *s, int smtp, const char *code, const char *text)
+{
+	s->command = find(STR_EMPTY);
+	s->failed = false;
+	count(&s->counts[s->command - commands]);
+	session_reply(s, smtp, code, "%s", text);
+}
+
+static bool
+has_control(struct str line)
+{
+	for (size_t i = 0; i < line.n; i++)
+		if ((unsigned char)line.p[i] < ' ' || line.p[i] == 0x7f)
+			return true;
+	return false;
+}
+
+/* A LF, or a CR inside the line, that stands alone. Returns whether that ended the session. */
+static bool
+bare_newline(struct session *s, const char *which)
+{
+	int64_t policy = s->server->conf->smtpd_forbid_bare_newline;
+	struct why why;
+	char text[80];
+
+	if (s->local || (policy != BARE_NEWLINE_YES && policy != BARE_NEWLINE_REJECT))
+		return false;
+	snprintf(text, sizeof text, "Error: bare %s received", which);
+	why_perm(&why, "5.5.2", "%s", text);
+	why.smtp = 550;
+	s->command = find(STR_EMPTY);
+	s->failed = false;
+	count(&s->counts[s->command - commands]);
+	session_reject(s, "unknown", STR_EMPTY, &why);
+	session_end_lingering(s);
+	return true;
+}
+
+static void
+line_whole(struct session *s, struct str line, bool more)
+{
+	bool crlf = line.n > 0 && line.p[line.n - 1] == '\r';
+
+	if (crlf)
+		line.n--;
+	else if (bare_newline(s, "<LF>"))
+		return;
+	if (memchr(line.p, '\r', line.n) != NULL && bare_newline(s, "<CR>"))
+		return;
+	if (has_control(line))
+		refuse_line(s, 500, "5.5.2", "Error: control character in command");
+	else
+		run(s, line, more);
+}
+
+size_t
+command_take(struct session *s, struct str in)
+{
+	const char *lf = memchr(in.p, '\n', in.n);
+	size_t n = lf != NULL ? (size_t)(lf - in.p) : in.n;
+	bool too_long = s->overlong || n + 1 > (size_t)s->server->conf->smtpd_command_line_limit;
+
+	if (lf == NULL) {
+		s->overlong = too_long;
+		return too_long ? in.n : 0;
+	}
+	s->overlong = false;
+	session_allow(s, s->server->conf->smtpd_timeout);
+	if (too_long)
+		refuse_line(s, 500, "5.5.2", "Error: line too long");
+	else
+		line_whole(s, str_make(in.p, n), n + 1 < in.n);
+	(void)session_penalty(s); /* take() looks at `waiting` itself */
+	return n + 1;
+}
+
+/* --- counts --- */
+
+void
+command_failed(struct session *s)
+{
+	const struct smtpd_conf *conf = s->server->conf;
+	char where[64];
+
+	if (s->command != NULL && s->counts[s->command - commands].failed < UINT16_MAX)
+		s->counts[s->command - commands].failed++;
+	s->errors++;
+	s->penalty = s->errors > conf->smtpd_soft_error_limit && conf->smtpd_error_sleep_time > 0;
+	if (s->errors < conf->smtpd_hard_error_limit)
+		return;
+	command_where(s, where, sizeof where);
+	struct ev_lost ev = {STR("too many errors"), str_from(where), str_from(s->client_name),
+	    str_from(s->client_addr), 0};
+	log_event(s->trace, EV_LOST, &ev);
+	session_reply(s, 421, "4.7.0", "%s Error: too many errors", conf->common.myhostname);
+	session_end_lingering(s);
+}
+
+void
+command_where(const struct session *s, char *out, size_t size)
+{
+	if (s->state == ST_DATA)
+		snprintf(out, size, "DATA (%llu bytes)", (unsigned long long)s->tx->received);
+	else if (s->state == ST_COMMIT)
+		snprintf(out, size, "END-OF-MESSAGE");
+	else if (s->command != NULL)
+		snprintf(out, size, "%s", s->command->run != NULL ? s->command->verb : "UNKNOWN");
+	else
+		snprintf(out, size, "CONNECT");
+}
+
+bool
+command_is_quit(const struct command *command)
+{
+	return command->run == cmd_quit;
+}
+
+static int
+add_count(struct buf *out, const char *name, struct count c)
+{
+	unsigned good = c.total - c.failed;
+
+	for (const char *p = name; *p != '\0'; p++)
+		if (buf_byte(out, (char)(*p >= 'A' && *p <= 'Z' ? *p | 0x20 : *p)) == -1)
+			return -1;
+	return c.failed > 0 ? buf_printf(out, "=%u/%u ", good, c.total)
+			    : buf_printf(out, "=%u ", good);
+}
+
+void
+command_counts(const struct session *s, struct buf *out)
+{
+	struct count all = {0};
+
+	for (size_t i = 0; i < NELEM(commands); i++) {
+		struct count c = s->counts[i];
+		all.total = (uint16_t)(all.total + c.total);
+		all.failed = (uint16_t)(all.failed + c.failed);
+		if (c.total > 0 && add_count(out, commands[i].verb, c) == -1)
+			return;
+	}
+	if (add_count(out, "commands", all) == 0)
+		buf_cut(out, out->n - 1);
+}

@@ -1,0 +1,29 @@
+/* SPDX-License-Identifier: ISC */
+/* Lists of networks: "127.0.0.0/8", "[2001:db8::]/32", "192.0.2.1", "!192.0.2.7"; the first that
+ * matches decides. */
+#ifndef SMTPD_NETWORKS_H
+#define SMTPD_NETWORKS_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+#include "lib/base/attr.h"
+
+struct setting_list;
+struct sockaddr_storage;
+struct why;
+
+struct networks {
+	struct network *rows; /* owned */
+	size_t n;
+};
+
+/* -1 with `why` names the item that is no network; bits behind the prefix must be 0. */
+int networks_parse(
+    struct networks *nets, const struct setting_list *list, struct why *why) KP_MUST_USE;
+void networks_clear(struct networks *nets);
+
+/* An IPv4 address in IPv6 clothing (::ffff:192.0.2.1) matches as IPv4. */
+bool networks_match(const struct networks *nets, const struct sockaddr_storage *sa);
+
+#endif

@@ -1,0 +1,365 @@
+/* SPDX-License-Identifier: ISC */
+/*
+ * smtpd's table for the service skeleton: whom it serves, how it starts and stops, and the
+ * accepting of clients within the limits of this worker. When descriptors run out, a reserved one
+ * is given up for a moment, so that a client hears 421 and the listener does not spin.
+ */
+#include "smtpd/server.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "lib/base/io.h"
+#include "lib/base/map.h"
+#include "lib/base/mem.h"
+#include "lib/base/panic.h"
+#include "lib/chan/chan.h"
+#include "lib/log/log.h"
+#include "lib/mail/esmtp.h"
+#include "lib/metrics/metrics.h"
+#include "lib/sandbox/sandbox.h"
+#include "lib/service/service.h"
+#include "smtpd/client.h"
+#include "smtpd/routes.h"
+#include "smtpd/sandbox.h"
+#include "smtpd/session.h"
+#include "smtpd/submit.h"
+
+enum { ACCEPTS_A_ROUND = 16 };
+
+struct listener {
+	struct server *server;
+	int fd;
+	struct event ev;
+	TAILQ_ENTRY(listener) link;
+};
+
+/* A listener that comes before the server is there waits here. */
+struct early {
+	int *fds;
+	size_t n;
+};
+
+static struct server *
+server_of(struct chan *ch)
+{
+	struct service *service = chan_owner(ch);
+
+	return service->state;
+}
+
+/* --- accepting --- */
+
+static void
+refuse(int fd, const char *text)
+{
+	(void)!write(
+	    fd, text, strlen(text)); /* a client that cannot take it is not served either */
+	close(fd);
+}
+
+/* The sessions of the address so far; a number stored in place of a pointer. */
+static size_t
+client_count(struct server *server, const struct session *s, int change)
+{
+	struct str key = str_from(s->client_addr);
+	size_t n = (size_t)(uintptr_t)map_get(server->clients, key);
+
+	if (change < 0 && n > 0)
+		n--;
+	else if (change > 0)
+		n++;
+	if (n > 0)
+		map_put(server->clients, key, (void *)(uintptr_t)n);
+	else
+		map_take(server->clients, key);
+	return n;
+}
+
+static bool
+over_client_limit(struct server *server, struct session *s)
+{
+	int64_t limit = server->conf->smtpd_client_connection_count_limit;
+
+	if (s->trusted || limit == 0)
+		return false;
+	s->counted = true;
+	return client_count(server, s, 1) > (size_t)limit;
+}
+
+void
+server_session_gone(struct server *server, struct session *s)
+{
+	if (s->counted)
+		client_count(server, s, -1);
+	if (server->stopping && server->nsessions == 0)
+		service_exit(server->service);
+}
+
+struct session *
+server_accept(struct server *server, int fd, const struct sockaddr_storage *sa)
+{
+	if (server->nsessions >= (size_t)server->conf->sessions) {
+		refuse(fd, "421 4.3.2 Error: too many connections\r\n");
+		return NULL;
+	}
+	struct session *s = session_new(server, fd, sa);
+	if (over_client_limit(server, s)) {
+		log_warning("Connection concurrency limit exceeded: %zu from %s",
+		    client_count(server, s, 0), s->client_addr);
+		session_reply(s, 421, "4.7.0", "%s Error: too many connections from %s",
+		    server->conf->common.myhostname, s->client_addr);
+		session_end(s);
+		return s;
+	}
+	client_lookup(s);
+	return s;
+}
+
+/* EMFILE: the reserved descriptor lets one client in, to hear that there is no room. */
+static void
+accept_and_refuse(struct server *server, struct listener *l)
+{
+	fd_close(&server->reserve_fd);
+	int fd = accept4(l->fd, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
+	if (fd != -1)
+		refuse(fd, "421 4.3.2 Error: out of resources\r\n");
+	server->reserve_fd = fcntl(l->fd, F_DUPFD_CLOEXEC, 0);
+}
+
+static void
+on_acceptable(evutil_socket_t lfd, short what, void *arg)
+{
+	struct listener *l = arg;
+	struct server *server = l->server;
+
+	(void)what;
+	for (int i = 0; i < ACCEPTS_A_ROUND; i++) {
+		struct sockaddr_storage sa;
+		socklen_t n = sizeof sa;
+		int fd = accept4(lfd, (struct sockaddr *)&sa, &n, SOCK_NONBLOCK | SOCK_CLOEXEC);
+		if (fd == -1 && (errno == EMFILE || errno == ENFILE))
+			accept_and_refuse(server, l);
+		if (fd == -1)
+			return;
+		if (server_accept(server, fd, &sa) == NULL)
+			log_warning("too many sessions: a client was refused");
+	}
+}
+
+static void
+on_listener(struct service *service, int fd, struct str address)
+{
+	struct early *early = service->state;
+
+	(void)address;
+	if (early == NULL)
+		service->state = early = xcalloc(1, sizeof *early);
+	early->fds = xrealloc(early->fds, (early->n + 1) * sizeof *early->fds);
+	early->fds[early->n++] = fd;
+}
+
+static void
+listen_on(struct server *server, int fd)
+{
+	struct listener *l = xcalloc(1, sizeof *l);
+
+	*l = (struct listener){.server = server, .fd = fd};
+	event_assign(&l->ev, server->loop->base, fd, EV_READ | EV_PERSIST, on_acceptable, l);
+	if (fd_nonblock(fd) == -1 || event_add(&l->ev, NULL) == -1)
+		fatal_sys("listener");
+	TAILQ_INSERT_TAIL(&server->listeners, l, link);
+	if (server->reserve_fd == -1)
+		server->reserve_fd = fcntl(fd, F_DUPFD_CLOEXEC, 0);
+}
+
+static void
+close_listeners(struct server *server)
+{
+	struct listener *l;
+
+	while ((l = TAILQ_FIRST(&server->listeners)) != NULL) {
+		TAILQ_REMOVE(&server->listeners, l, link);
+		event_del(&l->ev);
+		close(l->fd);
+		free(l);
+	}
+	fd_close(&server->reserve_fd);
+}
+
+/* --- start and stop --- */
+
+/* All that we can, without what the configuration hides. */
+static unsigned
+offered(const struct smtpd_conf *conf)
+{
+	unsigned all = ESMTP_PIPELINING | ESMTP_SIZE | ESMTP_8BITMIME | ESMTP_SMTPUTF8 |
+		       ESMTP_CHUNKING | ESMTP_DSN | ESMTP_ENHANCEDSTATUSCODES;
+	struct str value;
+
+	for (size_t i = 0; i < conf->smtpd_discard_ehlo_keywords.n; i++)
+		all &=
+		    ~esmtp_announced(str_from(conf->smtpd_discard_ehlo_keywords.items[i]), &value);
+	return all;
+}
+
+int
+server_start(struct service *service, struct why *why)
+{
+	struct server *server = xcalloc(1, sizeof *server);
+	struct early *early = service->state;
+
+	*server = (struct server){
+	    .service = service,
+	    .loop = &service->loop,
+	    .conf = service->conf,
+	    .serial = service->worker,
+	    .reserve_fd = -1,
+	    .clients = map_new(),
+	    .names = map_new(),
+	    .routes = map_new(),
+	    .read_room = xmalloc(READ_SIZE),
+	    .decode_room = xmalloc(dot_decode_room(IN_MAX)),
+	};
+	server->offered = offered(server->conf);
+	TAILQ_INIT(&server->listeners);
+	TAILQ_INIT(&server->sessions);
+	service->state = server;
+	if (networks_parse(&server->trusted, &server->conf->common.mynetworks, why) == -1)
+		return -1;
+	for (size_t i = 0; early != NULL && i < early->n; i++)
+		listen_on(server, early->fds[i]);
+	if (early != NULL)
+		free(early->fds);
+	free(early);
+	return 0;
+}
+
+void
+server_free(struct server **sp)
+{
+	struct server *server = *sp;
+	struct session *s;
+
+	*sp = NULL;
+	if (server == NULL)
+		return;
+	while ((s = TAILQ_FIRST(&server->sessions)) != NULL)
+		session_free(&s);
+	close_listeners(server);
+	networks_clear(&server->trusted);
+	map_free(&server->clients, NULL);
+	map_free(&server->names, free);
+	routes_forget(server);
+	map_free(&server->routes, NULL);
+	free(server->read_room);
+	free(server->decode_room);
+	free(server);
+}
+
+static void
+on_stop(struct service *service, int64_t grace_ms)
+{
+	struct server *server = service->state;
+	struct session *s;
+
+	(void)grace_ms; /* the skeleton ends the process when it is over */
+	server->stopping = true;
+	close_listeners(server);
+	TAILQ_FOREACH (s, &server->sessions, link)
+		session_shut(s);
+	if (server->nsessions == 0)
+		service_exit(service);
+}
+
+/* --- what partners ask --- */
+
+/* A caller of `sendmail -bs` whom pickup has identified. */
+static void
+on_session(struct chan *ch, const struct chan_head *head, union msg_any *msg)
+{
+	struct server *server = server_of(ch);
+	int fd = chan_take_fd(&msg->session.socket);
+
+	(void)head;
+	if (fd == -1)
+		return;
+	if (server->stopping || fd_nonblock(fd) == -1) {
+		refuse(fd, "421 4.3.2 Service shutting down\r\n");
+		return;
+	}
+	if (server->nsessions >= (size_t)server->conf->sessions) {
+		refuse(fd, "421 4.3.2 Error: too many connections\r\n");
+		return;
+	}
+	struct session *s = session_new(server, fd, NULL);
+	s->uid = msg->session.uid;
+	s->origin = str_dup(msg->session.origin);
+	client_lookup(s);
+}
+
+static void
+on_generation(struct chan *ch, const struct chan_head *head, union msg_any *msg)
+{
+	(void)head;
+	(void)msg;
+	routes_forget(server_of(ch));
+}
+
+/* A router that has gone may come back with other tables. */
+static void
+on_router_gone(struct service *service, struct chan *ch)
+{
+	(void)ch;
+	if (service->state != NULL)
+		routes_forget(service->state);
+}
+
+/* Who waited for room in its channel waits no more. */
+static void
+on_cleanup_gone(struct service *service, struct chan *ch)
+{
+	(void)ch;
+	if (service->state != NULL)
+		content_unpark(service->state);
+}
+
+static const struct chan_rule from_pickup[] = {
+    {MSG_SESSION, on_session},
+    {MSG_NONE,    NULL      },
+};
+
+static const struct chan_rule from_router[] = {
+    {MSG_GENERATION, on_generation},
+    {MSG_NONE,       NULL         },
+};
+
+static const struct chan_rule from_others[] = {
+    {MSG_NONE, NULL},
+};
+
+static const struct service_peer peers[] = {
+    {PROGRAM_PICKUP,   from_pickup, NULL, NULL           },
+    {PROGRAM_ROUTER,   from_router, NULL, on_router_gone },
+    {PROGRAM_RESOLVER, from_others, NULL, NULL           },
+    {PROGRAM_CLEANUP,  from_others, NULL, on_cleanup_gone},
+    {PROGRAM_LIMITER,  from_others, NULL, NULL           },
+    {PROGRAM_KEEPER,   from_others, NULL, NULL           },
+    {PROGRAM_QMGR,     from_others, NULL, NULL           },
+    {PROGRAM_NONE,     NULL,        NULL, NULL           },
+};
+
+const struct service_table smtpd_service = {
+    .program = PROGRAM_SMTPD,
+    .tag = "smtpd",
+    .settings = &smtpd_settings,
+    .sandbox = &smtpd_sandbox,
+    .peers = peers,
+    .start = server_start,
+    .on_listener = on_listener,
+    .on_stop = on_stop,
+};

@@ -1,0 +1,619 @@
+/* SPDX-License-Identifier: ISC */
+/*
+ * A session's socket and clock. Octets are read into room that all sessions share, taken by whoever
+ * reads at the moment
+ * (`take`: a command line, text, a chunk), and only what cannot be taken yet is kept; replies
+ * gather in `out` and leave once a round. So an idle session owns no buffer, and a pipelined
+ * transaction is one read and one write.
+ *
+ * Invariants: `waiting` sessions take no input, and somebody will call session_resume() or
+ * `expire`; a session is freed in on_round_end() or by server.c, never below a function that still
+ * uses it.
+ */
+#include "smtpd/session.h"
+
+#include <arpa/inet.h>
+#include <errno.h>
+#include <netinet/in.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "lib/base/clock.h"
+#include "lib/base/mem.h"
+#include "lib/base/panic.h"
+#include "lib/chan/chan.h"
+#include "lib/log/log.h"
+#include "lib/metrics/metrics.h"
+#include "lib/service/service.h"
+#include "smtpd/client.h"
+#include "smtpd/command.h"
+#include "smtpd/data.h"
+#include "smtpd/envelope.h"
+#include "smtpd/routes.h"
+#include "smtpd/server.h"
+
+enum {
+	IN_PAUSE = READ_SIZE / 2, /* so much waiting input stops the reading */
+	OUT_MAX = 256 * 1024,
+	OUT_PAUSE = 16 * 1024, /* so many unread replies stop the taking */
+	LINGER_MS = 2000,
+};
+
+static void run(struct session *s);
+
+/* --- timers --- */
+
+/*
+ * The timer is moved lazily: it is set again only where the deadline has come nearer, and looks at
+ * the deadline when it fires. So a command costs no timer operation.
+ */
+static void
+arm(struct session *s)
+{
+	if (s->armed != 0 && s->armed <= s->deadline)
+		return;
+	int64_t left = s->deadline - clock_ms();
+	struct timeval tv = clock_tv(left > 0 ? left : 0);
+	if (evtimer_add(&s->ev_timer, &tv) == -1)
+		fatal("session: no timer");
+	s->armed = s->deadline;
+}
+
+static void
+set_deadline(struct session *s, int64_t ms, expire_fn *expire)
+{
+	s->expire = expire;
+	s->deadline = clock_ms() + ms;
+	arm(s);
+}
+
+static void
+on_timer(evutil_socket_t fd, short what, void *arg)
+{
+	struct session *s = arg;
+
+	(void)fd;
+	(void)what;
+	s->armed = 0;
+	if (clock_ms() < s->deadline)
+		arm(s);
+	else
+		s->expire(s);
+}
+
+static void
+expire_client(struct session *s)
+{
+	session_reply(
+	    s, 421, "4.4.2", "%s Error: timeout exceeded", s->server->conf->common.myhostname);
+	session_lost(s, "timeout");
+}
+
+static void
+expire_last_words(struct session *s)
+{
+	s->linger = false;
+	buf_reset(&s->out);
+	loop_defer(s->server->loop, &s->flush);
+}
+
+void
+session_allow(struct session *s, int64_t ms)
+{
+	set_deadline(s, ms, expire_client);
+}
+
+void
+session_earned(struct session *s, size_t octets)
+{
+	const struct smtpd_conf *conf = s->server->conf;
+	int64_t limit = clock_ms() + conf->smtpd_timeout;
+
+	if (conf->smtpd_min_data_rate == 0) {
+		session_allow(s, conf->smtpd_timeout);
+		return;
+	}
+	s->deadline += (int64_t)octets * 1000 / conf->smtpd_min_data_rate;
+	if (s->deadline > limit)
+		s->deadline = limit;
+}
+
+/* --- out --- */
+
+static void
+flush_soon(struct session *s)
+{
+	loop_defer(s->server->loop, &s->flush);
+}
+
+static void
+add_reply(struct session *s, const char *head, const char *fmt, va_list ap)
+{
+	char text[1100];
+
+	vsnprintf(text, sizeof text, fmt, ap);
+	for (char *p = text; *p != '\0'; p++)
+		if ((unsigned char)*p < ' ' || *p == 0x7f)
+			*p = '?';
+	if (buf_printf(&s->out, "%s%s\r\n", head, text) == -1)
+		session_lost(s, "replies not read");
+	flush_soon(s);
+}
+
+void
+session_reply(struct session *s, int smtp, const char *code, const char *fmt, ...)
+{
+	char head[24];
+	va_list ap;
+
+	if (s->state == ST_CLOSING)
+		return;
+	snprintf(head, sizeof head, "%03d %s%s", smtp, code != NULL ? code : "",
+	    code != NULL ? " " : "");
+	va_start(ap, fmt);
+	add_reply(s, head, fmt, ap);
+	va_end(ap);
+	if (smtp >= 400 && smtp != 421 && !s->failed) {
+		s->failed = true;
+		command_failed(s);
+	}
+}
+
+void
+session_reply_more(struct session *s, int smtp, const char *fmt, ...)
+{
+	char head[8];
+	va_list ap;
+
+	snprintf(head, sizeof head, "%03d-", smtp);
+	va_start(ap, fmt);
+	add_reply(s, head, fmt, ap);
+	va_end(ap);
+}
+
+void
+session_reply_why(struct session *s, const struct why *why)
+{
+	session_reply(s, why_smtp(why),
+	    why->code[0] != '\0'     ? why->code
+	    : why->class == WHY_PERM ? "5.0.0"
+				     : "4.3.0",
+	    "%s", why->text);
+}
+
+void
+session_reject(struct session *s, const char *stage, struct str recipient, const struct why *why)
+{
+	char reply[1000];
+
+	snprintf(reply, sizeof reply, "%d %s %s", why_smtp(why), why->code, why->text);
+	struct ev_reject ev = {
+	    .queue_id = STR_EMPTY,
+	    .action = STR("reject"),
+	    .stage = str_from(stage),
+	    .client_name = str_from(s->client_name),
+	    .client_addr = str_from(s->client_addr),
+	    .reply = str_from(reply),
+	    .sender = s->tx != NULL ? addr_text(&s->tx->sender) : STR_EMPTY,
+	    .recipient = recipient,
+	    .proto = session_proto(s),
+	    .helo = str_from(s->helo),
+	};
+	log_event(s->trace, EV_REJECT, &ev);
+	metric_add(METRIC_REJECTED, 1);
+	session_reply_why(s, why);
+}
+
+/* Writes what there is; false where the peer is gone. */
+static bool
+write_out(struct session *s)
+{
+	while (s->out.n > 0) {
+		ssize_t n = write(s->fd, s->out.p, s->out.n);
+		if (n == -1 && errno == EINTR)
+			continue;
+		if (n == -1 && errno == EAGAIN) {
+			event_add(&s->ev_write, NULL);
+			return true;
+		}
+		if (n == -1)
+			return false;
+		buf_consume(&s->out, (size_t)n);
+	}
+	buf_free(&s->out);
+	return true;
+}
+
+static void
+on_round_end(void *arg)
+{
+	struct session *s = arg;
+	bool gone = !write_out(s);
+
+	if (gone && s->state != ST_CLOSING)
+		session_lost(s, "lost connection");
+	if (s->state != ST_CLOSING || (s->out.n > 0 && !gone))
+		return;
+	if (s->linger && !gone && !s->eof) {
+		s->linger = false;
+		shutdown(s->fd, SHUT_WR);
+		set_deadline(s, LINGER_MS, expire_last_words);
+		return;
+	}
+	session_free(&s);
+}
+
+static void
+on_writable(evutil_socket_t fd, short what, void *arg)
+{
+	struct session *s = arg;
+
+	(void)fd;
+	(void)what;
+	flush_soon(s);
+	if (s->state != ST_CLOSING && !s->waiting)
+		run(s);
+}
+
+/* --- in --- */
+
+/* Lets the readers take what they can of `in`; returns how much that was. */
+static size_t
+take(struct session *s, struct str in)
+{
+	size_t used = 0;
+
+	s->taking = true;
+	while (used < in.n && !s->waiting && s->state != ST_CLOSING && s->out.n < OUT_PAUSE) {
+		size_t n = s->take(s, str_from_at(in, used));
+		if (n == 0)
+			break;
+		used += n;
+	}
+	s->taking = false;
+	return s->state == ST_CLOSING ? in.n : used;
+}
+
+static void
+pause_reading(struct session *s)
+{
+	bool pause = s->in.n > IN_PAUSE;
+
+	if (pause == s->paused || s->eof)
+		return;
+	s->paused = pause;
+	if (pause)
+		event_del(&s->ev_read);
+	else if (event_add(&s->ev_read, NULL) == -1)
+		fatal("session: no event");
+}
+
+/* After each taking: the end of the input, and of the memory for it. */
+static void
+settle(struct session *s)
+{
+	if (s->state == ST_CLOSING)
+		return;
+	pause_reading(s);
+	if (s->in.n == 0)
+		buf_free(&s->in);
+	if (s->eof && !s->waiting && s->out.n < OUT_PAUSE)
+		session_lost(s, "lost connection");
+}
+
+/* Takes from what is kept. */
+static void
+run(struct session *s)
+{
+	size_t n = take(s, buf_view(&s->in));
+
+	buf_consume(&s->in, n < s->in.n ? n : s->in.n);
+	settle(s);
+}
+
+/* New octets: behind those that are kept, or without a copy. */
+static void
+feed(struct session *s, struct str in)
+{
+	bool kept = s->in.n > 0;
+
+	if (!kept && !s->waiting)
+		in = str_from_at(in, take(s, in));
+	if (in.n > 0 && s->state != ST_CLOSING && buf_str(&s->in, in) == -1)
+		panic("session: reading was not paused");
+	if (kept && !s->waiting)
+		run(s);
+	else
+		settle(s);
+}
+
+static void
+on_readable(evutil_socket_t fd, short what, void *arg)
+{
+	struct session *s = arg;
+
+	(void)what;
+	ssize_t n = read(fd, s->server->read_room, READ_SIZE);
+	if (n == -1 && (errno == EAGAIN || errno == EINTR))
+		return;
+	if (n <= 0) {
+		s->eof = true;
+		event_del(&s->ev_read);
+	}
+	if (s->state == ST_CLOSING) {
+		if (s->eof)
+			flush_soon(s);
+		return;
+	}
+	if (n < 0)
+		session_lost(s, "lost connection");
+	else if (n == 0)
+		settle(s);
+	else
+		feed(s, str_make(s->server->read_room, (size_t)n));
+}
+
+void
+session_wait(struct session *s, int64_t ms, expire_fn *expire)
+{
+	s->waiting = true;
+	set_deadline(s, ms, expire);
+}
+
+bool
+session_penalty(struct session *s)
+{
+	if (s->penalty && !s->waiting)
+		session_wait(s, s->server->conf->smtpd_error_sleep_time, session_resume);
+	s->penalty = false;
+	return s->waiting;
+}
+
+void
+session_resume(struct session *s)
+{
+	s->waiting = false;
+	if (s->state == ST_CLOSING || session_penalty(s))
+		return;
+	session_allow(s, s->server->conf->smtpd_timeout);
+	if (s->server->stopping)
+		session_shut(s);
+	if (!s->taking) /* else take() goes on by itself */
+		run(s);
+}
+
+/* --- life --- */
+
+const char *
+session_state_name(enum state state)
+{
+	static const struct {
+		enum state state;
+		const char *name;
+	} names[] = {
+	    {ST_CONNECT, "connect"},
+	    {ST_GREETED, "greeted"},
+	    {ST_READY,   "ready"  },
+	    {ST_MAIL,    "mail"   },
+	    {ST_RCPT,    "rcpt"   },
+	    {ST_BDAT,    "bdat"   },
+	    {ST_DATA,    "data"   },
+	    {ST_COMMIT,  "commit" },
+	    {ST_CLOSING, "closing"},
+	};
+
+	for (size_t i = 0; i < NELEM(names); i++)
+		if (names[i].state == state)
+			return names[i].name;
+	return "?";
+}
+
+void
+session_enter(struct session *s, enum state state)
+{
+	if (s->state == ST_CLOSING)
+		return;
+	if (s->server->conf->common.debug)
+		log_debug("%s[%s]: %s to %s", s->client_name != NULL ? s->client_name : "unknown",
+		    s->client_addr, session_state_name(s->state), session_state_name(state));
+	s->state = state;
+	s->take = state == ST_DATA                       ? data_take_text
+		  : state == ST_BDAT && s->tx->chunk > 0 ? data_take_chunk
+							 : command_take;
+}
+
+struct str
+session_proto(const struct session *s)
+{
+	if (!s->esmtp)
+		return STR("SMTP");
+	return s->tx != NULL && (s->tx->flags & MAIL_SMTPUTF8) != 0 ? STR("UTF8SMTP")
+								    : STR("ESMTP");
+}
+
+/* An IPv4 client of a socket for both families is an IPv4 client. */
+static void
+unmap(struct sockaddr_storage *sa)
+{
+	struct sockaddr_in6 in6;
+
+	memcpy(&in6, sa, sizeof in6);
+	if (sa->ss_family != AF_INET6 || !IN6_IS_ADDR_V4MAPPED(&in6.sin6_addr))
+		return;
+	struct sockaddr_in in4 = {.sin_family = AF_INET, .sin_port = in6.sin6_port};
+	memcpy(&in4.sin_addr, in6.sin6_addr.s6_addr + 12, sizeof in4.sin_addr);
+	memset(sa, 0, sizeof *sa);
+	memcpy(sa, &in4, sizeof in4);
+}
+
+static void
+set_address(struct session *s, const struct sockaddr_storage *sa)
+{
+	if (sa->ss_family == AF_INET6) {
+		const struct sockaddr_in6 *in6 = (const struct sockaddr_in6 *)sa;
+		inet_ntop(AF_INET6, &in6->sin6_addr, s->client_addr, sizeof s->client_addr);
+		s->client_port = ntohs(in6->sin6_port);
+	} else {
+		const struct sockaddr_in *in4 = (const struct sockaddr_in *)sa;
+		inet_ntop(AF_INET, &in4->sin_addr, s->client_addr, sizeof s->client_addr);
+		s->client_port = ntohs(in4->sin_port);
+	}
+}
+
+struct session *
+session_new(struct server *server, int fd, const struct sockaddr_storage *sa)
+{
+	struct session *s = xcalloc(1, sizeof *s);
+
+	*s = (struct session){
+	    .server = server,
+	    .fd = fd,
+	    .state = ST_CONNECT,
+	    .trace = log_new_trace(),
+	    .serial = server->serial++,
+	    .take = command_take,
+	    .waiting = true,
+	    .flush = {.on_round_end = on_round_end, .arg = s},
+	};
+	buf_init(&s->in, IN_MAX);
+	buf_init(&s->out, OUT_MAX);
+	if (sa != NULL) {
+		s->addr = xmalloc(sizeof *sa);
+		*s->addr = *sa;
+		unmap(s->addr);
+		set_address(s, s->addr);
+		s->trusted = networks_match(&server->trusted, s->addr);
+	} else {
+		s->client_name = xstrdup("localhost");
+		str_copy(s->client_addr, sizeof s->client_addr, STR("127.0.0.1"));
+		s->trusted = s->local = true;
+	}
+	event_assign(&s->ev_read, server->loop->base, fd, EV_READ | EV_PERSIST, on_readable, s);
+	event_assign(&s->ev_write, server->loop->base, fd, EV_WRITE, on_writable, s);
+	evtimer_assign(&s->ev_timer, server->loop->base, on_timer, s);
+	if (event_add(&s->ev_read, NULL) == -1)
+		fatal("session: no event");
+	TAILQ_INSERT_TAIL(&server->sessions, s, link);
+	server->nsessions++;
+	metric_add(METRIC_CONNECTIONS, 1);
+	metric_add(METRIC_SESSIONS, 1);
+	service_worked(server->service);
+	session_allow(s, server->conf->smtpd_timeout);
+	return s;
+}
+
+void
+session_greet(struct session *s)
+{
+	const struct smtpd_conf *conf = s->server->conf;
+	struct ev_connect ev = {
+	    str_from(s->client_name), str_from(s->client_addr), s->client_port, 0};
+
+	log_event(s->trace, EV_CONNECT, &ev);
+	free(s->addr);
+	s->addr = NULL;
+	if (s->server->stopping) {
+		session_shut(s);
+		return;
+	}
+	if (s->in.n > 0 && conf->smtpd_forbid_unauth_pipelining && !s->local) {
+		command_improper_pipelining(s);
+		return;
+	}
+	session_enter(s, conf->smtpd_helo_required ? ST_GREETED : ST_READY);
+	session_reply(s, 220, NULL, "%s", conf->smtpd_banner);
+	session_resume(s);
+}
+
+void
+session_end(struct session *s)
+{
+	session_enter(s, ST_CLOSING);
+	set_deadline(s, s->server->conf->smtpd_timeout, expire_last_words);
+	flush_soon(s);
+}
+
+void
+session_end_lingering(struct session *s)
+{
+	s->linger = true;
+	session_end(s);
+}
+
+void
+session_lost(struct session *s, const char *what)
+{
+	char command[64];
+
+	if (s->state == ST_CLOSING)
+		return;
+	command_where(s, command, sizeof command);
+	if (s->client_name != NULL && (s->command == NULL || !command_is_quit(s->command))) {
+		struct ev_lost ev = {str_from(what), str_from(command), str_from(s->client_name),
+		    str_from(s->client_addr), 0};
+		log_event(s->trace, EV_LOST, &ev);
+	}
+	session_end(s);
+}
+
+void
+session_shut(struct session *s)
+{
+	bool idle = s->state == ST_CONNECT || s->state == ST_GREETED || s->state == ST_READY;
+
+	if (!idle || (s->waiting && s->state != ST_CONNECT))
+		return;
+	session_reply(
+	    s, 421, "4.3.2", "%s Service shutting down", s->server->conf->common.myhostname);
+	session_end(s);
+}
+
+static void
+log_disconnect(struct session *s)
+{
+	struct buf commands;
+
+	if (s->client_name == NULL)
+		return;
+	buf_init(&commands, 511);
+	command_counts(s, &commands);
+	struct ev_disconnect ev = {
+	    str_from(s->client_name), str_from(s->client_addr), buf_view(&commands), 0};
+	log_event(s->trace, EV_DISCONNECT, &ev);
+	buf_free(&commands);
+}
+
+void
+session_free(struct session **sp)
+{
+	struct session *s = *sp;
+
+	*sp = NULL;
+	if (s == NULL)
+		return;
+	log_disconnect(s);
+	chan_question_drop(s);
+	transaction_free(&s->tx);
+	event_del(&s->ev_read);
+	event_del(&s->ev_write);
+	event_del(&s->ev_timer);
+	loop_cancel(s->server->loop, &s->flush);
+	TAILQ_REMOVE(&s->server->sessions, s, link);
+	s->server->nsessions--;
+	metric_add(METRIC_SESSIONS, -1);
+	server_session_gone(s->server, s);
+	close(s->fd);
+	buf_free(&s->in);
+	buf_free(&s->out);
+	free(s->addr);
+	free(s->client_name);
+	free(s->asked_for);
+	free(s->verify);
+	free(s->origin);
+	free(s->helo);
+	free(s);
+}

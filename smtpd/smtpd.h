@@ -1,0 +1,168 @@
+/* SPDX-License-Identifier: ISC */
+/* What the parts of smtpd share: the server (one a process), a session, its transaction. */
+#ifndef SMTPD_SMTPD_H
+#define SMTPD_SMTPD_H
+
+#include <event2/event.h>
+#include <event2/event_struct.h>
+#include <netinet/in.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/queue.h>
+
+#include "lib/base/buf.h"
+#include "lib/base/why.h"
+#include "lib/chan/loop.h"
+#include "lib/mail/address.h"
+#include "lib/mail/dotstream.h"
+#include "smtpd/conf.h"
+#include "smtpd/networks.h"
+
+struct chan;
+struct command;
+struct map;
+struct route;
+struct service;
+struct session;
+
+enum {
+	READ_SIZE = 64 * 1024,  /* octets of one read, in room that all sessions share */
+	IN_MAX = 4 * READ_SIZE, /* octets that wait in one session; at half a read it pauses */
+	COMMANDS_MAX = 24,      /* rows of the command table */
+};
+
+/* The states of a session, as bits for the command table. README.md has the picture. */
+enum state {
+	ST_CONNECT = 1 << 0, /* not greeted yet: the client's name is looked up */
+	ST_GREETED = 1 << 1, /* no HELO or EHLO yet */
+	ST_READY = 1 << 2,   /* no transaction */
+	ST_MAIL = 1 << 3,    /* MAIL was accepted */
+	ST_RCPT = 1 << 4,    /* and a recipient */
+	ST_BDAT = 1 << 5,    /* and a chunk */
+	ST_DATA = 1 << 6,    /* the text of DATA is being read */
+	ST_COMMIT = 1 << 7,  /* the message is with cleanup, its answer is waited for */
+	ST_CLOSING = 1 << 8, /* last words are on their way */
+};
+
+struct server {
+	struct service *service;
+	struct loop *loop;
+	const struct smtpd_conf *conf;
+	unsigned offered; /* enum esmtp_extension */
+	struct networks trusted;
+	TAILQ_HEAD(, listener) listeners;
+	TAILQ_HEAD(, session) sessions;
+	size_t nsessions;
+	uint64_t serial;     /* of sessions; spreads requests over partners */
+	int reserve_fd;      /* given up to accept and refuse when descriptors run out */
+	struct map *clients; /* sessions by address */
+	struct map *names;   /* names by address */
+	struct map *routes;  /* routes by recipient */
+	char *read_room;     /* READ_SIZE */
+	char *decode_room;   /* what READ_SIZE octets may become */
+	bool stopping;
+};
+
+struct rcpt {
+	struct route *route;
+	char *original; /* NULL: the route's address is what was said */
+	char *orcpt;    /* xtext; NULL: none */
+	unsigned notify;
+};
+
+/* From MAIL to the reply to the content. */
+struct transaction {
+	struct addr sender;
+	char *envid; /* xtext; NULL: none */
+	unsigned ret;
+	uint64_t flags; /* enum mail_flag */
+	uint64_t announced;
+	struct rcpt *rcpts;
+	size_t nrcpts, rcpts_size;
+	struct rcpt pending; /* the recipient whose route is being asked for */
+
+	/* the content */
+	struct dot_decoder decoder;
+	struct buf content;   /* as long as it is small */
+	uint64_t size;        /* octets of content so far */
+	uint64_t received;    /* octets that came in, for the log */
+	uint64_t chunk;       /* octets of the chunk under way that are to come */
+	uint64_t chunk_size;  /* ... of so many */
+	bool last;            /* ... which is the last */
+	struct why failure;   /* why the rest is thrown away */
+	struct chan *cleanup; /* NULL: not opened, or gone */
+	uint32_t request;
+	int pipe; /* large content goes here; -1: it does not */
+	struct event ev_pipe;
+	struct buf pipe_rest; /* what the pipe did not take */
+	bool ended;           /* all content is in */
+	bool parked;          /* ... and waits for room in cleanup's channel */
+	bool committed;       /* cleanup has been told to keep it */
+};
+
+/* How often a command was given, and refused. */
+struct count {
+	uint16_t total, failed;
+};
+
+typedef size_t take_fn(struct session *s, struct str in);
+typedef void expire_fn(struct session *s);
+typedef void route_then_fn(struct session *s, struct route *route, const struct why *why);
+
+struct session {
+	struct server *server;
+	TAILQ_ENTRY(session) link;
+	enum state state;
+	int fd;
+	uint64_t trace;
+	uint64_t serial;
+
+	/* the client */
+	struct sockaddr_storage *addr; /* while its name is looked up */
+	char *client_name;
+	char client_addr[INET6_ADDRSTRLEN];
+	uint16_t client_port;
+	bool trusted; /* in mynetworks, or a caller on this machine */
+	bool local;   /* `sendmail -bs`: uid and origin are known */
+	bool counted; /* in the server's table of clients */
+	bool esmtp;
+	uint64_t uid;
+	char *origin;
+	char *helo;
+
+	/* in and out */
+	struct event ev_read, ev_write, ev_timer;
+	struct loop_task flush;
+	struct buf in;  /* what could not be taken yet */
+	struct buf out; /* what has not been written */
+	take_fn *take;  /* who reads the input now */
+	int64_t deadline, armed;
+	expire_fn *expire;
+	bool waiting;  /* for a partner, a full pipe or a penalty's end: no input is taken */
+	bool taking;   /* take() is at work */
+	bool eof;      /* the client has sent all it will */
+	bool paused;   /* too much input waits: nothing is read */
+	bool overlong; /* the line under way is thrown away */
+	bool linger;   /* read away what comes, so that the last words arrive */
+	uint64_t skip; /* octets of a refused chunk to throw away */
+
+	/* the command under way, and all there were */
+	const struct command *command;
+	bool failed;  /* it was refused */
+	bool penalty; /* an error too many: wait before the next command */
+	unsigned errors, junk;
+	struct count counts[COMMANDS_MAX];
+
+	/* the question under way */
+	struct chan *asked;
+	uint32_t question;
+	route_then_fn *route_then;
+	char *asked_for; /* the name or address that it is about */
+	char *verify;    /* what VRFY asked for */
+	bool name_found;
+	uint64_t name_ttl;
+
+	struct transaction *tx;
+};
+
+#endif

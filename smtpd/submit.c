@@ -1,0 +1,405 @@
+/* SPDX-License-Identifier: ISC */
+/*
+ * Gives content to cleanup. Bounded: at most journal_message_limit of content is held for a
+ * message; beyond that it goes through a pipe, and a full pipe stops the reading of the client. A
+ * reply of 250 is cleanup's word that the disk has it; whatever else happens (no cleanup, its
+ * channel gone, no answer in time) is 451, and the client keeps the mail.
+ */
+#include "smtpd/submit.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <unistd.h>
+
+#include "lib/base/io.h"
+#include "lib/base/panic.h"
+#include "lib/chan/chan.h"
+#include "lib/log/log.h"
+#include "lib/service/service.h"
+#include "smtpd/envelope.h"
+#include "smtpd/routes.h"
+#include "smtpd/session.h"
+
+static void hand_over(struct session *s);
+
+/* --- failure and end --- */
+
+void
+content_abort(struct transaction *tx)
+{
+	struct msg_mail_abort abort = {0};
+
+	if (tx->cleanup != NULL) {
+		chan_forget(tx->cleanup, tx->request);
+		if (!tx->committed)
+			(void)!chan_send(tx->cleanup, tx->request, 0, MSG_MAIL_ABORT,
+			    &abort); /* a dead one needs none */
+	}
+	tx->cleanup = NULL;
+	if (tx->pipe != -1)
+		event_del(&tx->ev_pipe);
+	fd_close(&tx->pipe);
+	buf_free(&tx->content);
+	buf_free(&tx->pipe_rest);
+}
+
+void
+content_fail(struct session *s, const struct why *why)
+{
+	struct transaction *tx = s->tx;
+
+	if (tx->failure.class != WHY_NONE)
+		return;
+	tx->failure = *why;
+	content_abort(tx);
+}
+
+static void
+fail_temp(struct session *s, const char *text)
+{
+	struct why why;
+
+	why_temp(&why, "4.3.0", "%s", text);
+	content_fail(s, &why);
+}
+
+/* The reply to the content has been given: ready for the next transaction. */
+static void
+finish(struct session *s)
+{
+	transaction_free(&s->tx);
+	session_enter(s, ST_READY);
+	if (s->waiting)
+		session_resume(s);
+}
+
+static void
+finish_failed(struct session *s)
+{
+	session_reject(s, "END-OF-MESSAGE", STR_EMPTY, &s->tx->failure);
+	finish(s);
+}
+
+static void
+on_expired(struct session *s)
+{
+	fail_temp(s, "Error: queue file write error");
+	log_warning("cleanup does not answer in time");
+	finish_failed(s);
+}
+
+static void
+finish_queued(struct session *s, struct str id)
+{
+	struct ev_client ev = {
+	    .queue_id = id,
+	    .client_name = str_from(s->client_name),
+	    .client_addr = str_from(s->client_addr),
+	    .sasl_method = STR_EMPTY,
+	    .sasl_username = STR_EMPTY,
+	};
+
+	log_event(s->trace, EV_CLIENT, &ev);
+	session_reply(s, 250, "2.0.0", "Ok: queued as %.*s", STR_ARG(id));
+	finish(s);
+}
+
+/* cleanup's answer; one that refuses may come before the content's end. */
+static void
+on_answer(void *arg, const struct chan_head *head, union msg_any *msg)
+{
+	struct session *s = arg;
+	struct transaction *tx = s->tx;
+	struct why why;
+
+	if (msg == NULL || msg_ends(head->type))
+		tx->cleanup = NULL;
+	if (msg != NULL && head->type == MSG_MAIL_QUEUED && tx->committed) {
+		finish_queued(s, msg->mail_queued.queue_id);
+		return;
+	}
+	if (msg != NULL && head->type == MSG_REFUSED) {
+		why_from_msg(&why, &msg->refused);
+		content_fail(s, &why);
+	} else {
+		fail_temp(s, "Error: queue file write error");
+	}
+	if (tx->ended)
+		finish_failed(s);
+	else if (s->waiting) /* for a pipe that nobody reads any more */
+		session_resume(s);
+}
+
+/* --- the envelope --- */
+
+static int
+send_envelope(struct session *s, int content)
+{
+	struct transaction *tx = s->tx;
+	struct msg_mail_open open = {
+	    .sender = addr_text(&tx->sender),
+	    .flags = tx->flags,
+	    .size = tx->announced > tx->size ? tx->announced : tx->size,
+	    .service = str_from(s->server->service->name),
+	    .client_name = str_from(s->client_name),
+	    .client_addr = str_from(s->client_addr),
+	    .client_port = s->client_port,
+	    .helo = str_from(s->helo),
+	    .proto = session_proto(s),
+	    .tls = STR_EMPTY,
+	    .login = STR_EMPTY,
+	    .uid = s->uid,
+	    .origin = str_from(s->origin),
+	    .full_name = STR_EMPTY,
+	    .envid = str_from(tx->envid),
+	    .ret = tx->ret,
+	    .parent = STR_EMPTY,
+	    .hold = STR_EMPTY,
+	    .content = content,
+	};
+
+	if (chan_send(tx->cleanup, tx->request, s->trace, MSG_MAIL_OPEN, &open) == -1)
+		return -1;
+	for (size_t i = 0; i < tx->nrcpts; i++) {
+		const struct rcpt *r = &tx->rcpts[i];
+		struct msg_mail_rcpt msg = {
+		    .address = str_from(r->route->address),
+		    .original = str_from(r->original),
+		    .orcpt = str_from(r->orcpt),
+		    .notify = r->notify,
+		    .class = r->route->class,
+		    .expand = r->route->expand,
+		    .transport = str_from(r->route->transport),
+		    .nexthop = str_from(r->route->nexthop),
+		    .generation = r->route->generation,
+		};
+		if (chan_send(tx->cleanup, tx->request, s->trace, MSG_MAIL_RCPT, &msg) == -1)
+			return -1;
+	}
+	return 0;
+}
+
+/* Opens the message at cleanup; `content` is the reading end of a pipe, or -1. False: the
+ * transaction has failed. */
+static bool
+open_message(struct session *s, int content)
+{
+	struct transaction *tx = s->tx;
+
+	tx->cleanup = service_peer(s->server->service, PROGRAM_CLEANUP, s->serial);
+	if (tx->cleanup == NULL) {
+		fail_temp(s, "Error: queue file write error");
+		return false;
+	}
+	tx->request = chan_open(tx->cleanup, on_answer, s);
+	if (send_envelope(s, content) == 0)
+		return true;
+	fail_temp(s, "Error: queue file write error");
+	return false;
+}
+
+/* The session waits for cleanup's answer from here on. */
+static void
+commit_soon(struct session *s)
+{
+	session_wait(s, s->server->conf->smtpd_service_timeout, on_expired);
+	hand_over(s);
+}
+
+/* --- large content: the pipe --- */
+
+static void
+on_pipe_expired(struct session *s)
+{
+	fail_temp(s, "Error: queue file write error");
+	log_warning("cleanup does not read in time");
+	if (s->tx->ended)
+		finish_failed(s);
+	else
+		session_resume(s);
+}
+
+/* Writes as much as the pipe takes; -1 where nobody reads it any more. */
+static ssize_t
+pipe_write(struct transaction *tx, struct str bytes)
+{
+	size_t done = 0;
+
+	while (done < bytes.n) {
+		ssize_t n = write(tx->pipe, bytes.p + done, bytes.n - done);
+		if (n == -1 && errno == EINTR)
+			continue;
+		if (n == -1 && errno == EAGAIN)
+			break;
+		if (n == -1)
+			return -1;
+		done += (size_t)n;
+	}
+	return (ssize_t)done;
+}
+
+static void
+pipe_add(struct session *s, struct str bytes)
+{
+	struct transaction *tx = s->tx;
+	ssize_t n = tx->pipe_rest.n > 0 ? 0 : pipe_write(tx, bytes);
+
+	if (n == -1) {
+		fail_temp(s, "Error: queue file write error");
+		return;
+	}
+	bytes = str_from_at(bytes, (size_t)n);
+	if (bytes.n == 0)
+		return;
+	if (buf_str(&tx->pipe_rest, bytes) == -1)
+		panic("pipe: no more was to come while it is full");
+	event_add(&tx->ev_pipe, NULL);
+	session_wait(s, s->server->conf->smtpd_service_timeout, on_pipe_expired);
+}
+
+static void
+on_pipe_writable(evutil_socket_t fd, short what, void *arg)
+{
+	struct session *s = arg;
+	struct transaction *tx = s->tx;
+
+	(void)fd;
+	(void)what;
+	ssize_t n = pipe_write(tx, buf_view(&tx->pipe_rest));
+	if (n == -1)
+		fail_temp(s, "Error: queue file write error");
+	else
+		buf_consume(&tx->pipe_rest, (size_t)n);
+	if (tx->pipe_rest.n > 0)
+		event_add(&tx->ev_pipe, NULL);
+	else if (tx->failure.class != WHY_NONE && tx->ended)
+		finish_failed(s);
+	else if (tx->ended)
+		commit_soon(s);
+	else
+		session_resume(s);
+}
+
+/* From here on the content goes to cleanup as it comes. */
+static void
+pipe_open(struct session *s)
+{
+	struct transaction *tx = s->tx;
+	int ends[2];
+
+	if (pipe2(ends, O_NONBLOCK | O_CLOEXEC) == -1) {
+		fail_temp(s, "Error: out of resources");
+		return;
+	}
+	tx->pipe = ends[1];
+	event_assign(&tx->ev_pipe, s->server->loop->base, tx->pipe, EV_WRITE, on_pipe_writable, s);
+	if (open_message(s, ends[0]))
+		pipe_add(s, buf_view(&tx->content));
+	close(ends[0]); /* the channel has its own */
+	buf_free(&tx->content);
+}
+
+/* --- content --- */
+
+void
+content_add(struct session *s, struct str bytes)
+{
+	struct transaction *tx = s->tx;
+
+	if (bytes.n == 0 || tx->failure.class != WHY_NONE)
+		return;
+	if (tx->pipe == -1 && buf_str(&tx->content, bytes) == 0)
+		return;
+	if (tx->pipe == -1)
+		pipe_open(s);
+	if (tx->failure.class == WHY_NONE)
+		pipe_add(s, bytes);
+}
+
+static int
+send_small(struct session *s)
+{
+	struct transaction *tx = s->tx;
+	struct str rest = buf_view(&tx->content);
+
+	while (rest.n > 0) {
+		struct msg_mail_data msg = {.bytes = str_sub(rest, 0, MSG_CHUNK_MAX)};
+		if (chan_send(tx->cleanup, tx->request, s->trace, MSG_MAIL_DATA, &msg) == -1)
+			return -1;
+		rest = str_from_at(rest, msg.bytes.n);
+	}
+	return 0;
+}
+
+static void
+on_cleanup_idle(void *arg)
+{
+	content_unpark(arg);
+}
+
+void
+content_unpark(struct server *server)
+{
+	struct session *s;
+
+	TAILQ_FOREACH (s, &server->sessions, link) {
+		if (s->tx == NULL || !s->tx->parked)
+			continue;
+		s->tx->parked = false;
+		hand_over(s);
+	}
+}
+
+/* Whether cleanup's channel is full: then the message waits here, and with it its client. */
+static bool
+park(struct session *s)
+{
+	struct chan *cleanup = service_peer(s->server->service, PROGRAM_CLEANUP, s->serial);
+
+	if (s->tx->cleanup != NULL || cleanup == NULL || !chan_busy(cleanup))
+		return false;
+	s->tx->parked = true;
+	chan_on_idle(cleanup, on_cleanup_idle, s->server);
+	return true;
+}
+
+/* All content is here, or in the pipe: the envelope, the content, the word that makes it a message.
+ */
+static void
+hand_over(struct session *s)
+{
+	struct transaction *tx = s->tx;
+	struct msg_mail_commit commit = {.size = tx->size};
+
+	if (park(s))
+		return;
+	if (tx->pipe == -1 && (!open_message(s, -1) || send_small(s) == -1))
+		fail_temp(s, "Error: queue file write error");
+	if (tx->failure.class == WHY_NONE &&
+	    chan_send(tx->cleanup, tx->request, s->trace, MSG_MAIL_COMMIT, &commit) == -1)
+		fail_temp(s, "Error: queue file write error");
+	if (tx->failure.class != WHY_NONE) {
+		finish_failed(s);
+		return;
+	}
+	tx->committed = true;
+	fd_close(&tx->pipe);
+	buf_free(&tx->content);
+	service_worked(s->server->service);
+}
+
+void
+content_end(struct session *s)
+{
+	struct transaction *tx = s->tx;
+	bool flowing = s->waiting; /* the pipe has not taken all */
+
+	tx->ended = true;
+	session_enter(s, ST_COMMIT);
+	if (tx->failure.class != WHY_NONE) {
+		finish_failed(s);
+		return;
+	}
+	if (!flowing)
+		commit_soon(s);
+}
