@@ -1,0 +1,111 @@
+/* SPDX-License-Identifier: ISC */
+/*
+ * What cleanup's parts share. A transaction is one message on its way in, from MAIL_OPEN to the
+ * answer; the server owns them all. Whoever ends one calls transaction_refuse() or
+ * transaction_queued(), which free it.
+ */
+#ifndef CLEANUP_CLEANUP_H
+#define CLEANUP_CLEANUP_H
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/queue.h>
+
+#include "cleanup/conf.h"
+#include "lib/base/buf.h"
+#include "lib/base/why.h"
+#include "lib/mail/content.h"
+#include "lib/queue/envelope.h"
+#include "lib/queue/jobs.h"
+#include "lib/queue/qfile.h"
+#include "lib/queue/qid.h"
+#include "lib/queue/segment.h"
+#include "lib/service/service.h"
+
+struct map;
+struct question;
+
+struct cleanup {
+	struct service *service;
+	struct cleanup_conf *conf;
+	int newfd; /* queue/new */
+	struct qid ids;
+	struct journal *journal;
+	struct jobs *jobs; /* syncs of large messages, segments made ready */
+	struct map *open;  /* (channel, request) to transaction */
+	TAILQ_HEAD(transactions, transaction) transactions;
+	size_t ntransactions;
+	struct event *ev_idle;
+	struct job reserve; /* a new block of queue ids */
+	bool reserving;
+	bool finished;
+	struct loop_task finish;
+	bool unannounced;                /* qmgr is to look into new/ by itself */
+	uint64_t free_bytes, free_files; /* of the file system, as of `free_at` */
+	int64_t free_at;
+	void *hash; /* checksum state for one message at a time */
+};
+
+enum transaction_state {
+	TX_RECEIVING, /* recipients and content come in */
+	TX_COMMITTED, /* COMMIT has come; questions or content may still be on their way */
+	TX_WRITING,   /* on its way to the disk: no longer to be stopped */
+};
+
+/* One recipient; its texts lie in the transaction's `text`. */
+struct recipient {
+	size_t address, original, orcpt, transport, nexthop; /* offsets in `text` */
+	uint64_t notify, class, generation;
+};
+
+struct transaction {
+	struct cleanup *c;
+	struct chan *ch; /* NULL: whoever sent it is gone */
+	struct chan_head head;
+	enum transaction_state state;
+	int64_t touched; /* clock_ms() of the last message */
+	uint64_t arrived;
+	struct envelope env; /* texts point into `text` once it is complete */
+	struct buf text;     /* of envelope and recipients, each ended by NUL */
+	size_t sender, service, client_name, client_addr, helo, proto, tls, login, origin,
+	    full_name, envid, parent, hold;
+	struct recipient *rcpts;
+	size_t nrcpts, rcpts_size;
+	struct map *seen;   /* addresses, for finding repeated ones; NULL until there are many */
+	unsigned questions; /* that router or qmgr has not answered */
+	LIST_HEAD(, question) open_questions;
+	struct chan *qmgr; /* asked for the child that is there already; NULL: no question open */
+	uint32_t parent_id;
+	bool parent_known; /* ... and there is none */
+	/* content */
+	struct buf content;          /* what came, as long as it is small */
+	struct buf prefix;           /* trace header, added fields, rewritten header */
+	size_t header_end;           /* of `content`, replaced by the prefix */
+	uint64_t received, promised; /* bytes that came; that COMMIT said */
+	struct content_scan scan;    /* of what came */
+	char last_byte;              /* that came */
+	int pipe;                    /* of a large message; -1 */
+	bool pipe_ended;
+	struct event *ev_pipe;
+	struct qfile file; /* of a large message; fd -1 while it is in memory */
+	bool spilled;
+	struct job sync;
+	struct why sync_why; /* class WHY_NONE: the sync went well */
+	/* for the journal */
+	char id[QID_SIZE];
+	struct buf envelope; /* encoded */
+	unsigned char frame[SEGMENT_FRAME + HEAD_SIZE];
+	struct str rest; /* of `content`, behind the prefix */
+	uint64_t offset, space;
+	TAILQ_ENTRY(transaction) link, group;
+};
+TAILQ_HEAD(transaction_group, transaction);
+
+/* The C string at an offset of `text`. */
+static inline const char *
+tx_text(const struct transaction *t, size_t at)
+{
+	return buf_cstr(&t->text) + at;
+}
+
+#endif

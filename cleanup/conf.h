@@ -1,0 +1,22 @@
+/* SPDX-License-Identifier: ISC */
+/* What cleanup is told. Settings that do what a Postfix parameter does bear its name. */
+#ifndef CLEANUP_CONF_H
+#define CLEANUP_CONF_H
+
+#include "lib/conf/common.h"
+
+struct cleanup_conf {
+	struct conf_common common;
+	int64_t virtual_alias_expansion_limit;
+	int64_t message_recipient_limit;
+	int64_t queue_minfree;
+	int64_t journal_segment_size;
+	int64_t journal_spare_segments;
+	int64_t cleanup_message_limit;
+	int64_t cleanup_idle_timeout;
+	int64_t cleanup_sync_threads;
+};
+
+extern const struct settings cleanup_settings;
+
+#endif

@@ -1,0 +1,25 @@
+/* SPDX-License-Identifier: ISC */
+/* Content on its way in: from the channel or a pipe, into memory or, when it is large, into its
+ * file. */
+#ifndef CLEANUP_INTAKE_H
+#define CLEANUP_INTAKE_H
+
+#include "lib/base/attr.h"
+#include "lib/base/str.h"
+
+struct transaction;
+struct why;
+
+/* Reads from the pipe until there is nothing more just now. A failure refuses, and frees, the
+ * transaction. */
+void intake_watch_pipe(struct transaction *t);
+
+/* The next bytes. -1: to be refused. */
+int intake_add(struct transaction *t, struct str bytes, struct why *why) KP_MUST_USE;
+
+/* All has come: checks it, adds a missing last line end. -1: to be refused. */
+int intake_end(struct transaction *t, struct why *why) KP_MUST_USE;
+
+void intake_clear(struct transaction *t);
+
+#endif

@@ -1,0 +1,21 @@
+/* SPDX-License-Identifier: ISC */
+/* Recipients: routes for those that came without, virtual aliases, repeated addresses, limits. */
+#ifndef CLEANUP_RECIPIENTS_H
+#define CLEANUP_RECIPIENTS_H
+
+#include "lib/base/attr.h"
+#include "lib/msg/msg.h"
+
+struct transaction;
+struct why;
+
+/* Adds the recipient, and asks router where that is needed. -1: to be refused. */
+int recipients_add(
+    struct transaction *t, const struct msg_mail_rcpt *m, struct why *why) KP_MUST_USE;
+
+/* The recipients as the envelope has them; to be freed by envelope_clear(). */
+void recipients_to_envelope(struct transaction *t);
+
+void recipients_clear(struct transaction *t);
+
+#endif

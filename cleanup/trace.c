@@ -1,0 +1,182 @@
+/* SPDX-License-Identifier: ISC */
+/*
+ * What goes in front of a message. Mail from outside gets a Received field and nothing else is
+ * touched; a local submission also gets Date, Message-Id and From where it has none, and loses Bcc
+ * (RFC 6409 8, RFC 5322 3.6.3). Values that a client chose (HELO) are cleaned here once more:
+ * nothing in a header field of ours ends a line.
+ */
+#include "cleanup/trace.h"
+
+#include <stdio.h>
+#include <time.h>
+
+#include "cleanup/cleanup.h"
+#include "lib/base/clock.h"
+#include "lib/mail/date.h"
+#include "lib/mail/header.h"
+
+/* Text of a client's choice: control bytes and what would end a comment become '?'. */
+static int
+put_clean(struct buf *b, const char *text)
+{
+	for (const char *p = text; *p != '\0'; p++) {
+		unsigned char c = (unsigned char)*p;
+		bool fine = c > ' ' && c != 0x7f && c != '(' && c != ')' && c != '\\' && c != ';';
+		if (buf_byte(b, fine ? (char)c : '?') == -1)
+			return -1;
+	}
+	return 0;
+}
+
+/* "from HELO (NAME [ADDR])", or for a local submission "(from userid UID)". */
+static int
+put_from(struct transaction *t, struct buf *b)
+{
+	const char *helo = tx_text(t, t->helo), *name = tx_text(t, t->client_name);
+
+	if (buf_puts(b, "from ") == -1 || put_clean(b, *helo != '\0' ? helo : name) == -1 ||
+	    buf_puts(b, " (") == -1 || put_clean(b, *name != '\0' ? name : "unknown") == -1 ||
+	    buf_puts(b, " [") == -1 || put_clean(b, tx_text(t, t->client_addr)) == -1 ||
+	    buf_puts(b, "])\r\n\t") == -1)
+		return -1;
+	if (*tx_text(t, t->tls) != '\0' && buf_printf(b, "(%s)\r\n\t", tx_text(t, t->tls)) == -1)
+		return -1;
+	return 0;
+}
+
+static int
+put_received(struct transaction *t, struct buf *b)
+{
+	const struct conf_common *conf = &t->c->conf->common;
+	const char *proto = tx_text(t, t->proto);
+	bool client = *tx_text(t, t->client_addr) != '\0' &&
+		      (t->env.flags & (MAIL_LOCAL | MAIL_RESUBMIT)) == 0;
+	char date[DATE_SIZE];
+
+	date_header(date, (int64_t)t->arrived);
+	if (buf_puts(b, "Received: ") == -1 || (client && put_from(t, b) == -1))
+		return -1;
+	if (buf_printf(b, "by %s (%s", conf->myhostname, conf->mail_name) == -1)
+		return -1;
+	if ((t->env.flags & MAIL_LOCAL) != 0 &&
+	    buf_printf(b, ", from userid %llu", (unsigned long long)t->env.uid) == -1)
+		return -1;
+	if (buf_puts(b, ")") == -1 ||
+	    (client && buf_printf(b, " with %s", *proto != '\0' ? proto : "SMTP") == -1) ||
+	    buf_printf(b, " id %s", t->id) == -1)
+		return -1;
+	/* Never one of several: the others may have been blind copies. */
+	if (t->nrcpts == 1 && t->questions == 0) {
+		const struct recipient *r = &t->rcpts[0];
+		const char *original = tx_text(t, r->original);
+		if (buf_printf(b, "\r\n\tfor <%s>",
+			*original != '\0' ? original : tx_text(t, r->address)) == -1)
+			return -1;
+	}
+	return buf_printf(b, "; %s\r\n", date);
+}
+
+/* --- a local submission --- */
+
+struct seen {
+	bool date, message_id, from;
+};
+
+static bool
+is_bcc(const struct header_field *f)
+{
+	return str_caseis(f->name, "Bcc") || str_caseis(f->name, "Resent-Bcc") ||
+	       str_is(f->name, "From ");
+}
+
+static struct seen
+look(struct str header)
+{
+	struct seen seen = {0};
+	struct header_field f;
+	size_t at = 0;
+
+	while (header_next(header, &at, &f)) {
+		seen.date |= str_caseis(f.name, "Date");
+		seen.message_id |= str_caseis(f.name, "Message-Id");
+		seen.from |= str_caseis(f.name, "From");
+	}
+	return seen;
+}
+
+/* A phrase of RFC 5322: quoted, with what must be escaped. */
+static int
+put_phrase(struct buf *b, const char *text)
+{
+	if (buf_byte(b, '"') == -1)
+		return -1;
+	for (const char *p = text; *p != '\0'; p++) {
+		unsigned char c = (unsigned char)*p;
+		if ((c == '"' || c == '\\') && buf_byte(b, '\\') == -1)
+			return -1;
+		if (buf_byte(b, c < ' ' || c == 0x7f ? '?' : (char)c) == -1)
+			return -1;
+	}
+	return buf_byte(b, '"');
+}
+
+static int
+put_originator(struct transaction *t, struct buf *b)
+{
+	const char *name = tx_text(t, t->full_name), *sender = tx_text(t, t->sender);
+
+	if (*sender == '\0')
+		return buf_printf(b, "From: MAILER-DAEMON@%s\r\n", t->c->conf->common.myhostname);
+	if (*name == '\0')
+		return buf_printf(b, "From: %s\r\n", sender);
+	if (buf_puts(b, "From: ") == -1 || put_phrase(b, name) == -1)
+		return -1;
+	return buf_printf(b, " <%s>\r\n", sender);
+}
+
+static int
+put_missing(struct transaction *t, struct seen seen, struct buf *b)
+{
+	char date[DATE_SIZE], stamp[32];
+	time_t now = (time_t)(t->arrived / 1000000);
+	struct tm tm;
+
+	date_header(date, (int64_t)t->arrived);
+	gmtime_r(&now, &tm);
+	strftime(stamp, sizeof stamp, "%Y%m%d%H%M%S", &tm);
+	if (!seen.message_id && buf_printf(b, "Message-Id: <%s.%s@%s>\r\n", stamp, t->id,
+				    t->c->conf->common.myhostname) == -1)
+		return -1;
+	if (!seen.date && buf_printf(b, "Date: %s\r\n", date) == -1)
+		return -1;
+	return seen.from ? 0 : put_originator(t, b);
+}
+
+/* The submitter's own header without Bcc; the part of `content` that it took up goes. */
+static int
+rewrite(struct transaction *t, struct buf *b)
+{
+	struct str content = buf_view(&t->content);
+	struct header_field f;
+	size_t at = 0;
+	struct seen seen = look(content);
+
+	while (header_next(content, &at, &f))
+		if (!is_bcc(&f) && buf_add(b, content.p + f.offset, f.size) == -1)
+			return -1;
+	t->header_end = at;
+	if (put_missing(t, seen, b) == -1)
+		return -1;
+	/* A message that begins with its body gets the empty line between. */
+	return str_starts(str_from_at(content, at), STR("\r\n")) ? 0 : buf_puts(b, "\r\n");
+}
+
+int
+trace_write(struct transaction *t)
+{
+	buf_reset(&t->prefix);
+	t->header_end = 0;
+	if (put_received(t, &t->prefix) == -1)
+		return -1;
+	return (t->env.flags & MAIL_LOCAL) != 0 ? rewrite(t, &t->prefix) : 0;
+}
