@@ -45,7 +45,7 @@
 	E(TRY_FAILED, try_failed, INFO, "{queue_id}: {text}")                                      \
 	E(PEER_FAILED, peer_failed, INFO, "connect to {host}[{addr}]:{port}: {text}")              \
 	/* bounce */                                                                               \
-	E(NOTIFICATION, notification, INFO, "{queue_id}: sender {kind}: {dsn_id}")                 \
+	E(NOTIFICATION, notification, INFO, "{queue_id}: {kind}: {dsn_id}")                        \
 	/* master */                                                                               \
 	E(STARTED, started, INFO,                                                                  \
 	    "daemon started -- version {version}, configuration {configuration}")                  \

@@ -11,11 +11,13 @@
 #include <linux/landlock.h>
 #include <stdio.h>
 #include <limits.h>
+#include <string.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
 #include "lib/base/attr.h"
+#include "lib/base/layout.h"
 #include "lib/base/why.h"
 #include "lib/sandbox/sandbox.h"
 
@@ -56,6 +58,32 @@ known_rights(long abi)
 	return rights;
 }
 
+/* Where a path of the table lies: below the instance's spool, run or log folder, or as it is
+ * written. */
+static int
+place_of(const char *path, const char *root, char *full, size_t size, struct why *why)
+{
+	struct layout layout;
+
+	if (layout_of(&layout, root, why) == -1)
+		return -1;
+	const struct {
+		const char *name, *folder;
+	} places[] = {
+	    {"spool",    layout.spool   },
+            {"run",      layout.run     },
+            {"log",      layout.log     },
+	    {"programs", layout.programs}
+        };
+	snprintf(full, size, path[0] == '/' ? "%.0s%s" : "%s/%s", root, path);
+	for (size_t i = 0; i < NELEM(places); i++) {
+		size_t n = strlen(places[i].name);
+		if (strncmp(path, places[i].name, n) == 0 && (path[n] == '/' || path[n] == '\0'))
+			snprintf(full, size, "%s%s", places[i].folder, path + n);
+	}
+	return 0;
+}
+
 static int
 add_path(int ruleset, const struct sandbox_path *path, const char *root, unsigned long long known,
     struct why *why)
@@ -64,10 +92,8 @@ add_path(int ruleset, const struct sandbox_path *path, const char *root, unsigne
 	unsigned long long rights = 0;
 	struct stat st;
 
-	if (path->path[0] == '/')
-		snprintf(full, sizeof full, "%s", path->path);
-	else
-		snprintf(full, sizeof full, "%s/%s", root, path->path);
+	if (place_of(path->path, root, full, sizeof full, why) == -1)
+		return -1;
 	int fd = open(full, O_PATH | O_CLOEXEC);
 	if (fd == -1)
 		return errno == ENOENT || errno == EACCES

@@ -12,8 +12,11 @@
 
 struct why;
 
-/* What a path may be used for (Landlock). Paths are relative to the instance's root:
- * "spool/queue/new". */
+/*
+ * What a path may be used for (Landlock). A path is absolute, or begins with "spool", "run", "log"
+ * or "programs" for the instance's folders of that kind, wherever they are; other relative ones lie
+ * below its root.
+ */
 enum sandbox_access {
 	SANDBOX_READ = 1 << 0,   /* read files below, list folders */
 	SANDBOX_WRITE = 1 << 1,  /* write and truncate files below */
@@ -24,7 +27,7 @@ enum sandbox_access {
 };
 
 struct sandbox_path {
-	const char *path; /* absolute, or relative to the root; missing ones are skipped */
+	const char *path; /* missing ones are skipped */
 	unsigned access;
 };
 

@@ -33,8 +33,8 @@ enum {
 };
 
 struct peer {
-	enum program program;
-	uint64_t id, worker;
+	struct service_partner who;
+	char *service;
 	struct chan *ch;
 };
 
@@ -88,7 +88,8 @@ on_peer_gone(struct chan *ch, void *owner)
 
 	if (peer == NULL)
 		return;
-	enum program program = peer->program;
+	enum program program = peer->who.program;
+	free(peer->service);
 	*peer = s->private->peers[--s->private->npeers];
 	const struct service_peer *row = peer_row(s, program);
 	if (program == PROGRAM_LOGGER)
@@ -102,11 +103,11 @@ order_peers(const void *a, const void *b)
 {
 	const struct peer *x = a, *y = b;
 
-	if (x->program != y->program)
-		return x->program < y->program ? -1 : 1;
-	if (x->worker != y->worker)
-		return x->worker < y->worker ? -1 : 1;
-	return (x->id > y->id) - (x->id < y->id);
+	if (x->who.program != y->who.program)
+		return x->who.program < y->who.program ? -1 : 1;
+	if (x->who.worker != y->who.worker)
+		return x->who.worker < y->who.worker ? -1 : 1;
+	return (x->who.id > y->who.id) - (x->who.id < y->who.id);
 }
 
 static void
@@ -127,7 +128,12 @@ add_peer(struct service *s, const struct msg_peer *msg, int fd)
 	struct chan *ch =
 	    chan_new(&s->loop, fd, name, row != NULL ? row->rules : NULL, s, on_peer_gone);
 	p->peers = xrealloc(p->peers, (p->npeers + 1) * sizeof *p->peers);
-	p->peers[p->npeers++] = (struct peer){program, msg->id, msg->worker, ch};
+	char *service = str_dup(msg->service);
+	p->peers[p->npeers++] = (struct peer){
+	    .who = {program, service, msg->id, msg->worker, msg->pid},
+	    .service = service,
+	    .ch = ch,
+	};
 	qsort(p->peers, p->npeers, sizeof *p->peers, order_peers);
 	if (program == PROGRAM_LOGGER)
 		log_channel(ch);
@@ -139,7 +145,7 @@ struct chan *
 service_peer_at(struct service *s, enum program p, size_t n)
 {
 	for (size_t i = 0; i < s->private->npeers; i++)
-		if (s->private->peers[i].program == p && n-- == 0)
+		if (s->private->peers[i].who.program == p && n-- == 0)
 			return s->private->peers[i].ch;
 	return NULL;
 }
@@ -150,7 +156,7 @@ service_peer(struct service *s, enum program p, uint64_t hash)
 	size_t count = 0;
 
 	for (size_t i = 0; i < s->private->npeers; i++)
-		count += s->private->peers[i].program == p;
+		count += s->private->peers[i].who.program == p;
 	return count != 0 ? service_peer_at(s, p, hash % count) : NULL;
 }
 
@@ -160,7 +166,16 @@ service_peer_worker(const struct chan *ch)
 	const struct service *s = chan_owner(ch);
 	const struct peer *peer = find_peer((struct service *)(uintptr_t)s, ch);
 
-	return peer != NULL ? peer->worker : 0;
+	return peer != NULL ? peer->who.worker : 0;
+}
+
+const struct service_partner *
+service_partner(const struct chan *ch)
+{
+	const struct service *s = chan_owner(ch);
+	const struct peer *peer = find_peer((struct service *)(uintptr_t)s, ch);
+
+	return peer != NULL ? &peer->who : NULL;
 }
 
 struct chan *
@@ -451,7 +466,8 @@ close_peers(struct service *s)
 
 	while (p->npeers > 0) {
 		struct peer *peer = &p->peers[--p->npeers];
-		if (peer->program == PROGRAM_LOGGER)
+		free(peer->service);
+		if (peer->who.program == PROGRAM_LOGGER)
 			logger = peer->ch;
 		else
 			chan_close(&peer->ch);

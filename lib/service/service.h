@@ -83,6 +83,14 @@ struct chan *service_peer(struct service *s, enum program p, uint64_t hash);
 struct chan *service_peer_at(struct service *s, enum program p, size_t n);
 uint64_t service_peer_worker(const struct chan *ch);
 
+/* Who is behind a channel: for logger, which writes it into every line. */
+struct service_partner {
+	enum program program;
+	const char *service; /* the section's name */
+	uint64_t id, worker, pid;
+};
+const struct service_partner *service_partner(const struct chan *ch);
+
 /* The channel to master; for CONNECT and the like. */
 struct chan *service_master(struct service *s);
 

@@ -1,0 +1,26 @@
+/* SPDX-License-Identifier: ISC */
+/* Every setting of every program, for those who need to know them all: master, kingpost, the
+ * manual. */
+#ifndef KP_SETTINGS_ALL_H
+#define KP_SETTINGS_ALL_H
+
+#include "lib/base/layout.h"
+#include "lib/conf/config.h"
+
+/* The tables of a configuration, and the macros that are true for one machine and instance. Owned
+ * by the caller. */
+struct settings_all {
+	struct layout layout;
+	char hostname[256], domain[256], config_directory[PATH_MAX];
+	struct config_macro macros[8];
+	struct config_tables tables;
+};
+
+/*
+ * $hostname (with "localdomain" where the machine's name has no dot), $hostname_domain,
+ * $instance_root, $config_directory, $spool_directory, $log_directory, $default_aliases. The
+ * structure must stay where it is: the tables point into it.
+ */
+void settings_all_init(struct settings_all *all, const struct layout *layout);
+
+#endif
