@@ -1,0 +1,136 @@
+/* SPDX-License-Identifier: ISC */
+/*
+ * tables: the slow tables, so that none of their libraries sits in router. For now the system's
+ * users and groups, by NSS.
+ *
+ * Privilege: kp-tables. Trusted: the system's databases. Hostile: names that are asked for. Router
+ * asks by LOOKUP: `maps` is passwd.byname, passwd.byuid or group.byname, the answer a line of
+ * passwd(5) or group(5).
+ */
+#include <grp.h>
+#include <pwd.h>
+#include <stdlib.h>
+
+#include "lib/base/clock.h"
+#include "lib/base/mem.h"
+#include "lib/service/service.h"
+#include "lib/table/type.h"
+#include "tables/pool.h"
+#include "tables/tables.h"
+
+static void
+question_free(struct question **qp)
+{
+	TAILQ_REMOVE(&(*qp)->t->questions, *qp, link);
+	free(*qp);
+	*qp = NULL;
+}
+
+static void
+on_done(struct job *job)
+{
+	struct question *q = job->arg;
+
+	if (q->ch != NULL && job->answer == TABLE_ERROR) {
+		chan_refuse(q->ch, &q->head, &job->why);
+	} else if (q->ch != NULL) {
+		struct msg_found msg = {
+		    .found = job->answer == TABLE_FOUND,
+		    .value = buf_view(&job->value),
+		    .table = str_from(job->map),
+		};
+		chan_reply(q->ch, &q->head, MSG_FOUND, &msg);
+	}
+	question_free(&q);
+	job_free(&job);
+}
+
+static void
+on_lookup(struct chan *ch, const struct chan_head *head, union msg_any *msg)
+{
+	static const char *const maps[] = {"passwd.byname", "passwd.byuid", "group.byname"};
+	struct service *s = chan_owner(ch);
+	struct tables *t = s->state;
+	struct why why;
+	size_t i = 0;
+
+	while (i < NELEM(maps) && !str_is(msg->lookup.maps, maps[i]))
+		i++;
+	if (i == NELEM(maps)) {
+		chan_fail(ch, "a table that is not ours");
+		return;
+	}
+	struct question *q = xcalloc(1, sizeof *q);
+	*q = (struct question){.t = t, .ch = ch, .head = *head};
+	TAILQ_INSERT_TAIL(&t->questions, q, link);
+	struct job *job =
+	    job_new(msg->lookup.maps, msg->lookup.key, clock_ms() + t->conf->tables_timeout, q);
+	if (pool_add(t->pool, job, &why) == -1) {
+		chan_refuse(ch, head, &why);
+		job_free(&job);
+		question_free(&q);
+	}
+	service_worked(s);
+}
+
+static void
+on_router_gone(struct service *s, struct chan *ch)
+{
+	struct tables *t = s->state;
+	struct question *q;
+
+	TAILQ_FOREACH (q, &t->questions, link)
+		if (q->ch == ch)
+			q->ch = NULL;
+}
+
+/* The modules of NSS are loaded while the whole system can be read. */
+static int
+service_open(struct service *s, KP_UNUSED struct why *why)
+{
+	struct tables *t = xcalloc(1, sizeof *t);
+
+	t->s = s;
+	t->conf = s->conf;
+	TAILQ_INIT(&t->questions);
+	s->state = t;
+	(void)getpwnam("root");
+	(void)getgrnam("root");
+	return 0;
+}
+
+static int
+service_start(struct service *s, struct why *why)
+{
+	struct tables *t = s->state;
+
+	t->pool = pool_new(&s->loop, (size_t)t->conf->tables_threads,
+	    (size_t)t->conf->tables_queue_max, unix_lookup, on_done, why);
+	return t->pool != NULL ? 0 : -1;
+}
+
+static const struct chan_rule from_router[] = {
+    {MSG_LOOKUP, on_lookup},
+    {MSG_NONE,   NULL     },
+};
+
+static const struct service_peer peers[] = {
+    {PROGRAM_ROUTER, from_router, NULL, on_router_gone},
+    {PROGRAM_NONE         },
+};
+
+static const struct service_table table = {
+    .program = PROGRAM_TABLES,
+    .tag = "tables",
+    .settings = &tables_settings,
+    .sandbox = &tables_sandbox,
+    .peers = peers,
+    .open = service_open,
+    .start = service_start,
+};
+
+int
+main(int argc, char **argv)
+{
+	return service_main(argc, argv, &table);
+}

@@ -1,0 +1,32 @@
+/* SPDX-License-Identifier: ISC */
+/* What tables' files share. */
+#ifndef KP_TABLES_TABLES_H
+#define KP_TABLES_TABLES_H
+
+#include <sys/queue.h>
+
+#include "lib/chan/chan.h"
+#include "tables/conf.h"
+
+struct pool;
+struct sandbox;
+struct service;
+
+extern const struct sandbox tables_sandbox;
+
+/* A question of router that a thread works on. */
+struct question {
+	struct tables *t;
+	struct chan *ch; /* NULL: router is gone, nobody wants the answer */
+	struct chan_head head;
+	TAILQ_ENTRY(question) link;
+};
+
+struct tables {
+	struct service *s;
+	const struct tables_conf *conf;
+	struct pool *pool;
+	TAILQ_HEAD(, question) questions;
+};
+
+#endif
