@@ -22,7 +22,7 @@ fail(struct session *s, int smtp, const char *code, const char *text)
 
 	why_perm(&why, code, "%s", text);
 	why.smtp = smtp;
-	content_fail(s, &why);
+	submit_fail(s, &why);
 }
 
 /* A CR or LF that stands alone, where it is refused: where this message ends is then a matter of
@@ -63,7 +63,7 @@ examine(struct session *s, size_t n)
 		fail(s, 500, "5.6.0", "Error: text line too long");
 	if (tx->size > (uint64_t)conf->common.message_size_limit)
 		fail(s, 552, "5.3.4", "Error: message file too big");
-	content_add(s, str_make(s->server->decode_room, n));
+	submit_add(s, str_make(s->server->decode_room, n));
 	return true;
 }
 
@@ -88,7 +88,7 @@ data_take_text(struct session *s, struct str in)
 	tx->received += used;
 	session_earned(s, used);
 	if (examine(s, n) && tx->decoder.ended)
-		content_end(s);
+		submit_end(s);
 	return used;
 }
 
@@ -121,9 +121,9 @@ chunk_over(struct session *s)
 	if (tx->last) {
 		dot_decode_finish(&tx->decoder, s->server->decode_room, &n);
 		if (examine(s, n))
-			content_end(s);
+			submit_end(s);
 	} else if (tx->failure.class != WHY_NONE) {
-		content_end(s);
+		submit_end(s);
 	} else {
 		session_enter(s, ST_BDAT);
 		session_reply(

@@ -36,7 +36,7 @@ transaction_free(struct transaction **txp)
 	*txp = NULL;
 	if (tx == NULL)
 		return;
-	content_abort(tx);
+	submit_abort(tx);
 	for (size_t i = 0; i < tx->nrcpts; i++)
 		rcpt_clear(&tx->rcpts[i]);
 	rcpt_clear(&tx->pending);
@@ -181,7 +181,7 @@ reject_rcpt(struct session *s, struct str address, int smtp, const char *code, c
 static bool
 may_pass(struct session *s, struct str address, const struct route *route, const struct why *why)
 {
-	char text[400];
+	char text[sizeof why->text + 40];
 
 	if (route == NULL) {
 		reject_rcpt(s, address, 451, "4.3.0", why->text);

@@ -325,7 +325,7 @@ on_cleanup_gone(struct service *service, struct chan *ch)
 {
 	(void)ch;
 	if (service->state != NULL)
-		content_unpark(service->state);
+		submit_unpark(service->state);
 }
 
 static const struct chan_rule from_pickup[] = {

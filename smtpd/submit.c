@@ -25,7 +25,7 @@ static void hand_over(struct session *s);
 /* --- failure and end --- */
 
 void
-content_abort(struct transaction *tx)
+submit_abort(struct transaction *tx)
 {
 	struct msg_mail_abort abort = {0};
 
@@ -44,14 +44,14 @@ content_abort(struct transaction *tx)
 }
 
 void
-content_fail(struct session *s, const struct why *why)
+submit_fail(struct session *s, const struct why *why)
 {
 	struct transaction *tx = s->tx;
 
 	if (tx->failure.class != WHY_NONE)
 		return;
 	tx->failure = *why;
-	content_abort(tx);
+	submit_abort(tx);
 }
 
 static void
@@ -60,7 +60,7 @@ fail_temp(struct session *s, const char *text)
 	struct why why;
 
 	why_temp(&why, "4.3.0", "%s", text);
-	content_fail(s, &why);
+	submit_fail(s, &why);
 }
 
 /* The reply to the content has been given: ready for the next transaction. */
@@ -120,7 +120,7 @@ on_answer(void *arg, const struct chan_head *head, union msg_any *msg)
 	}
 	if (msg != NULL && head->type == MSG_REFUSED) {
 		why_from_msg(&why, &msg->refused);
-		content_fail(s, &why);
+		submit_fail(s, &why);
 	} else {
 		fail_temp(s, "Error: queue file write error");
 	}
@@ -302,7 +302,7 @@ pipe_open(struct session *s)
 /* --- content --- */
 
 void
-content_add(struct session *s, struct str bytes)
+submit_add(struct session *s, struct str bytes)
 {
 	struct transaction *tx = s->tx;
 
@@ -334,11 +334,11 @@ send_small(struct session *s)
 static void
 on_cleanup_idle(void *arg)
 {
-	content_unpark(arg);
+	submit_unpark(arg);
 }
 
 void
-content_unpark(struct server *server)
+submit_unpark(struct server *server)
 {
 	struct session *s;
 
@@ -389,7 +389,7 @@ hand_over(struct session *s)
 }
 
 void
-content_end(struct session *s)
+submit_end(struct session *s)
 {
 	struct transaction *tx = s->tx;
 	bool flowing = s->waiting; /* the pipe has not taken all */

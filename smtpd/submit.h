@@ -11,18 +11,18 @@
 
 /* The transaction has failed, for this reason if it is the first one: the rest of its content is
  * thrown away. */
-void content_fail(struct session *s, const struct why *why);
+void submit_fail(struct session *s, const struct why *why);
 
 /* More content. The session may wait after it, until a full pipe has been read. */
-void content_add(struct session *s, struct str bytes);
+void submit_add(struct session *s, struct str bytes);
 
 /* All of it is in. The reply follows, now or later, and the transaction is over. */
-void content_end(struct session *s);
+void submit_end(struct session *s);
 
 /* Forgets what has not been committed. */
-void content_abort(struct transaction *tx);
+void submit_abort(struct transaction *tx);
 
 /* A channel to cleanup has room again, or is gone: those who waited for that try again. */
-void content_unpark(struct server *server);
+void submit_unpark(struct server *server);
 
 #endif

@@ -1,0 +1,100 @@
+/* SPDX-License-Identifier: ISC */
+/* mynetworks: who is in, who is not, and what is refused as a network. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <string.h>
+#include <sys/socket.h>
+
+#include <cmocka.h>
+
+#include "lib/base/why.h"
+#include "lib/conf/setting.h"
+#include "lib/mail/address.h"
+#include "smtpd/networks.h"
+
+static void
+test_match(void **state)
+{
+	static const struct {
+		const char *address;
+		bool in;
+	} rows[] = {
+	    {"127.0.0.1",        true },
+	    {"127.255.255.255",  true },
+	    {"128.0.0.0",        false},
+	    {"::1",              true },
+	    {"::2",              false},
+	    {"::ffff:127.0.0.9", true },
+	    {"192.0.2.63",       true },
+	    {"192.0.2.64",       false},
+	    {"192.0.2.7",        false},
+	    {"2001:db8::1",      true },
+	    {"2001:db9::1",      false},
+	    {"10.1.2.3",         true },
+	    {"10.1.2.4",         false},
+	    {"0.0.0.0",          false},
+	};
+	char *items[] = {"!192.0.2.7", "127.0.0.0/8", "[::1]/128", "192.0.2.0/26",
+	    "[2001:db8::]/32", "10.1.2.3"};
+	struct setting_list list = {items, NELEM(items)};
+	struct networks nets;
+	struct why why;
+
+	(void)state;
+	assert_int_equal(networks_parse(&nets, &list, &why), 0);
+	for (size_t i = 0; i < NELEM(rows); i++) {
+		struct sockaddr_storage sa;
+		assert_true(literal_parse(str_from(rows[i].address), true, &sa));
+		if (networks_match(&nets, &sa) != rows[i].in)
+			fail_msg("%s", rows[i].address);
+	}
+	networks_clear(&nets);
+}
+
+static void
+test_refused(void **state)
+{
+	static const char *const bad[] = {"", "x", "10.0.0.0/33", "10.0.0.1/8", "10.0.0.0/",
+	    "10.0.0.0/-1", "10.0.0/8", "[::1", "::/129", "host.example", "hash:/etc/x"};
+
+	(void)state;
+	for (size_t i = 0; i < NELEM(bad); i++) {
+		char item[64];
+		char *items[] = {item};
+		struct setting_list list = {items, 1};
+		struct networks nets;
+		struct why why;
+		strcpy(item, bad[i]);
+		if (networks_parse(&nets, &list, &why) != -1)
+			fail_msg("%s", bad[i]);
+		assert_null(nets.rows);
+	}
+}
+
+static void
+test_empty(void **state)
+{
+	struct setting_list list = {NULL, 0};
+	struct networks nets;
+	struct sockaddr_storage sa;
+	struct why why;
+
+	(void)state;
+	assert_int_equal(networks_parse(&nets, &list, &why), 0);
+	assert_true(literal_parse(STR("127.0.0.1"), true, &sa));
+	assert_false(networks_match(&nets, &sa));
+	networks_clear(&nets);
+}
+
+int
+main(void)
+{
+	const struct CMUnitTest tests[] = {
+	    cmocka_unit_test(test_match),
+	    cmocka_unit_test(test_refused),
+	    cmocka_unit_test(test_empty),
+	};
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
