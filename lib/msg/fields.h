@@ -349,18 +349,27 @@ enum dsn_action { DSN_FAILED, DSN_DELAYED, DSN_DELIVERED, DSN_RELAYED, DSN_EXPAN
 #define MSG_SPAWN_EXIT_FIELDS(F) F(U64, pid, 0) F(U64, status, 0)
 
 /*
- * What the agent is to do with the content of the DELIVER that it stands before. `kind`: enum
- * agent_kind; `target`: a path or a command; `environment`: NAME=value, each ended by NUL.
+ * What the agent is to do, with the content of the DELIVER under the same request id, or without one (AGENT_READ). `target`: the
+ * paths to read, apart by newlines; a Maildir; a file; a command. `home`: where a command runs. `headers`: whole lines, ended by LF,
+ * that come before the content. `environment`: NAME=value, each ended by NUL. Answer: AGENT_FORWARD rows, DELIVER_RESULT, DELIVER_END.
  */
 #define MSG_AGENT_ACTION_FIELDS(F) \
 	F(U64, kind, 15)           \
+	F(U64, flags, 0)           \
+	F(U64, timeout_ms, 0)      \
 	F(STR, target, 4096)       \
 	F(STR, home, 4096)         \
-	F(STR, extension, 256)     \
 	F(STR, headers, 4096)      \
-	F(STR, environment, 8192)
-/* An address of a .forward or :include: file, as the user wrote it. */
-#define MSG_AGENT_FORWARD_FIELDS(F) F(U64, index, 0) F(STR, text, 4096)
+	F(STR, environment, 16384)
+/* A target of a .forward or :include: file: enum target_kind of lib/table, and its text. */
+#define MSG_AGENT_FORWARD_FIELDS(F) F(U64, kind, 7) F(STR, text, 4096)
+
+enum agent_kind { AGENT_NONE, AGENT_READ, AGENT_MAILDIR, AGENT_FILE, AGENT_COMMAND, AGENT_KINDS };
+
+enum agent_flag {
+	AGENT_OPTIONAL = 1 << 0, /* READ: no such file, or one that is not safe, is the same as none */
+	AGENT_OWN = 1 << 1,      /* FILE: must belong to the user; MAILDIR: missing folders above it are made */
+};
 
 /* --- sendmail, pickup --- */
 
