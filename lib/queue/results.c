@@ -305,16 +305,37 @@ results_full(const struct results *r)
 }
 
 void
-results_forget(struct results *r, uint64_t segment, uint64_t seal)
+results_prune(
+    struct results *r, bool (*exists)(void *arg, uint64_t segment, uint64_t seal), void *arg)
 {
 	struct results_file *file;
 
 	TAILQ_FOREACH (file, &r->files, link) {
 		size_t kept = 0;
 		for (size_t i = 0; i < file->nrefs; i++)
-			if (file->refs[i].segment != segment || file->refs[i].seal != seal)
+			if (exists(arg, file->refs[i].segment, file->refs[i].seal))
 				file->refs[kept++] = file->refs[i];
 		file->nrefs = kept;
 	}
 	remove_empty(r);
+}
+
+struct one {
+	uint64_t segment, seal;
+};
+
+static bool
+is_another(void *arg, uint64_t segment, uint64_t seal)
+{
+	const struct one *one = arg;
+
+	return segment != one->segment || seal != one->seal;
+}
+
+void
+results_forget(struct results *r, uint64_t segment, uint64_t seal)
+{
+	struct one one = {segment, seal};
+
+	results_prune(r, is_another, &one);
 }

@@ -64,4 +64,8 @@ int results_rotate(struct results *r, struct why *why) KP_MUST_USE;
 /* The segment no longer exists under this seal: files that speak of nothing else are removed. */
 void results_forget(struct results *r, uint64_t segment, uint64_t seal);
 
+/* The same for all of which `exists` says no. */
+void results_prune(
+    struct results *r, bool (*exists)(void *arg, uint64_t segment, uint64_t seal), void *arg);
+
 #endif

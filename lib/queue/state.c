@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "lib/base/buf.h"
 #include "lib/base/mem.h"
 #include "lib/msg/fields.h"
 #include "lib/queue/entry.h"
@@ -134,6 +135,59 @@ state_apply_all(struct state *st, struct str bytes, uint64_t key, uint64_t base)
 
 	while (entry_decode(bytes, key, base, &at, &e) == 1)
 		state_apply(st, &e);
+}
+
+struct entry
+state_result(const struct state *st, size_t index)
+{
+	const struct state_rcpt *rcpt = &st->rcpts[index];
+
+	return (struct entry){
+	    .kind = ENTRY_RESULT,
+	    .index = index,
+	    .status = rcpt->status,
+	    .smtp = rcpt->smtp,
+	    .when = rcpt->when,
+	    .code = str_from(rcpt->code),
+	    .text = str_from(rcpt->text),
+	    .relay = str_from(rcpt->relay),
+	    .mta = str_from(rcpt->mta),
+	};
+}
+
+void
+state_encode(const struct state *st, uint64_t key, uint64_t at, struct buf *out)
+{
+	struct entry e;
+	uint64_t base = at - out->n;
+
+	for (size_t i = 0; i < st->env.nrcpts; i++) {
+		if (st->rcpts[i].status != DELIVERY_NONE) {
+			e = state_result(st, i);
+			entry_encode(&e, key, base + out->n, out);
+		}
+		for (unsigned action = 0; action < 32; action++) {
+			e = (struct entry){.kind = ENTRY_NOTIFIED, .index = i, .status = action};
+			if ((st->rcpts[i].notices & 1U << action) != 0)
+				entry_encode(&e, key, base + out->n, out);
+		}
+	}
+	for (size_t i = 0; i < st->nchildren; i++) {
+		e = (struct entry){
+		    .kind = ENTRY_CHILD,
+		    .text = str_from(st->children[i].parent),
+		    .child = str_from(st->children[i].id),
+		};
+		entry_encode(&e, key, base + out->n, out);
+	}
+	e = (struct entry){
+	    .kind = ENTRY_SCHEDULE,
+	    .next = st->next,
+	    .attempts = st->attempts,
+	    .expire = st->expire,
+	    .text = str_from(st->held),
+	};
+	entry_encode(&e, key, base + out->n, out);
 }
 
 bool

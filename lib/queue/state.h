@@ -12,10 +12,11 @@
 
 #include "lib/base/attr.h"
 #include "lib/base/str.h"
+#include "lib/queue/entry.h"
 #include "lib/queue/envelope.h"
 #include "lib/queue/head.h"
 
-struct entry;
+struct buf;
 struct summary;
 struct why;
 
@@ -56,6 +57,15 @@ void state_apply(struct state *st, const struct entry *e);
 
 /* All entries that stand in `bytes`, as qfile_read() left them. */
 void state_apply_all(struct state *st, struct str bytes, uint64_t key, uint64_t base);
+
+/*
+ * All that was applied, as entries again: for a message that gets a file of its own, in which they
+ * will stand from offset `at` on.
+ */
+void state_encode(const struct state *st, uint64_t key, uint64_t at, struct buf *out);
+
+/* The RESULT entry of recipient `index`; texts are borrowed. */
+struct entry state_result(const struct state *st, size_t index);
 
 /* Whether nothing is left to try for the recipient: it has a final result. */
 bool state_rcpt_final(const struct state_rcpt *rcpt);
