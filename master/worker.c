@@ -295,7 +295,7 @@ introduce(struct worker *w)
 static void
 run_program(const struct worker *w, int control)
 {
-	char path[PATH_MAX];
+	char path[PATH_MAX + 64];
 	sigset_t none;
 
 	snprintf(

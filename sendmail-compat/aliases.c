@@ -31,6 +31,21 @@ build(const struct options *o, const char *path)
 	return result == 0 ? EX_OK : why.class == WHY_PERM ? EX_DATAERR : EX_CANTCREAT;
 }
 
+/* A path of the configuration that does not begin with a slash lies below the instance's root. */
+static int
+build_below(const struct options *o, const struct layout *layout, const char *path)
+{
+	char full[PATH_MAX];
+
+	if (path[0] == '/')
+		return build(o, path);
+	if (snprintf(full, sizeof full, "%s/%s", layout->root, path) >= (int)sizeof full) {
+		complain(o->name, "the path of an alias file is too long");
+		return EX_CONFIG;
+	}
+	return build(o, full);
+}
+
 int
 newaliases(const struct options *o, const struct layout *layout)
 {
@@ -57,7 +72,7 @@ newaliases(const struct options *o, const struct layout *layout)
 	}
 	for (size_t i = 0; i < maps.n && status == EX_OK; i++)
 		if (strncmp(maps.items[i], "lmdb:", 5) == 0)
-			status = build(o, maps.items[i] + 5);
+			status = build_below(o, layout, maps.items[i] + 5);
 done:
 	for (size_t i = 0; i < maps.n; i++)
 		free(maps.items[i]);

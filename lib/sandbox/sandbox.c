@@ -330,22 +330,20 @@ become(const struct account *account, const char *root, struct why *why)
 	return 0;
 }
 
-static int
-raise_files(unsigned long files, struct why *why)
+/* As far as it goes: where even root may not have more (a container), sessions are refused beyond
+ * it. */
+static void
+raise_files(unsigned long files)
 {
 	struct rlimit limit;
 
 	if (files == 0 || getrlimit(RLIMIT_NOFILE, &limit) == -1 || limit.rlim_cur >= files)
-		return 0;
-	limit.rlim_cur = files;
-	if (limit.rlim_max < files && geteuid() == 0)
-		limit.rlim_max = files;
-	if (limit.rlim_cur > limit.rlim_max)
-		limit.rlim_cur =
-		    limit.rlim_max; /* as far as it goes; sessions are refused beyond it */
-	if (setrlimit(RLIMIT_NOFILE, &limit) == -1)
-		return why_sys(why, NULL, "sandbox: limit of open files");
-	return 0;
+		return;
+	const struct rlimit wanted = {files, limit.rlim_max > files ? limit.rlim_max : files};
+	if (setrlimit(RLIMIT_NOFILE, &wanted) == 0)
+		return;
+	limit.rlim_cur = limit.rlim_max;
+	(void)setrlimit(RLIMIT_NOFILE, &limit); /* up to the hard limit is always allowed */
 }
 
 int
@@ -355,8 +353,7 @@ sandbox_enter(const struct sandbox *sb, const struct sandbox_where *where, struc
 	bool change_user = where->privileged && sb->user != NULL;
 	int ruleset = -2;
 
-	if (raise_files(sb->files, why) == -1)
-		return -1;
+	raise_files(sb->files);
 	if (change_user && find_account(sb, where, &account, why) == -1)
 		return -1;
 	if (!sb->no_filter &&

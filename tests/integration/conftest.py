@@ -1,0 +1,343 @@
+# SPDX-License-Identifier: ISC
+"""A private instance of the suite for each test module, and the peers that it speaks with."""
+
+import glob
+import json
+import mailbox
+import os
+import pwd
+import re
+import shutil
+import signal
+import smtplib
+import socket
+import subprocess
+import tempfile
+import time
+
+import pytest
+
+TOP = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+BUILD = os.environ.get("KP_BUILD", f"{TOP}/build")
+IS_ROOT = os.geteuid() == 0
+USERS = ["kptest1", "kptest2"] if IS_ROOT else [pwd.getpwuid(os.geteuid()).pw_name]
+
+root_only = pytest.mark.skipif(not IS_ROOT, reason="needs root")
+
+
+def free_port():
+    with socket.socket() as s:
+        s.bind(("127.0.0.1", 0))
+        return s.getsockname()[1]
+
+
+def wait_until(condition, seconds=15, what="the condition", every=0.05):
+    until = time.time() + seconds
+    while True:
+        result = condition()
+        if result:
+            return result
+        if time.time() > until:
+            raise AssertionError(f"after {seconds} s: no {what}")
+        time.sleep(every)
+
+
+class Suite:
+    """One instance: its commands, its log, its mailboxes."""
+
+    def __init__(self):
+        self.base = tempfile.mkdtemp(prefix="kp-it-", dir="/var/tmp")
+        os.chmod(self.base, 0o755)
+        self.root = f"{self.base}/r"
+        self.port, self.submission_port = free_port(), free_port()
+        self.env = dict(os.environ, ASAN_OPTIONS="detect_leaks=0:abort_on_error=0", UBSAN_OPTIONS="print_stacktrace=1")
+
+    def run_script(self, *args, **kw):
+        return subprocess.run([f"{TOP}/scripts/run", "--root", self.root, "--build", BUILD, *args], env=self.env,
+                              stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, timeout=120, **kw)
+
+    def start(self, *settings, services=()):
+        """`settings`: "name = value"; `services`: pairs of a section's name and a setting."""
+        args = ["--port", str(self.port), "--submission-port", str(self.submission_port)]
+        for s in settings:
+            args += ["--set", s]
+        for name, s in services:
+            args += ["--service", name, s]
+        done = self.run_script(*args, "--detach")
+        assert done.returncode == 0 and done.stdout == "ready\n", done.stdout + done.stderr + self.errors()
+        return self
+
+    def start_again(self):
+        done = self.run_script("--detach")
+        assert done.returncode == 0 and done.stdout == "ready\n", done.stdout + done.stderr + self.errors()
+
+    def stop(self):
+        done = self.run_script("--stop")
+        assert done.returncode == 0, done.stderr
+
+    def end(self):
+        self.stop()
+        errors = self.errors()
+        shutil.rmtree(self.base, ignore_errors=True)
+        assert "ERROR: AddressSanitizer" not in errors and "runtime error:" not in errors, errors
+
+    def errors(self):
+        try:
+            with open(f"{self.root}/log/master.err") as f:
+                return f.read()
+        except OSError:
+            return ""
+
+    # --- commands ---
+
+    def command(self, path, *args, input=None, check=True, **kw):
+        if isinstance(input, str):
+            input = input.encode()
+        env = kw.pop("env", self.env)
+        done = subprocess.run([f"{self.root}/{path}", *args], input=input, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+                              env=env, timeout=kw.pop("timeout", 90), **({"stdin": subprocess.DEVNULL} if input is None else {}), **kw)
+        done.out, done.err = done.stdout.decode(errors="replace"), done.stderr.decode(errors="replace")
+        if check:
+            assert done.returncode == 0, f"{path} {args}: {done.returncode}\n{done.out}{done.err}"
+        return done
+
+    def kingpost(self, *args, **kw):
+        return self.command("sbin/kingpost", *args, **kw)
+
+    def sendmail(self, *args, **kw):
+        return self.command("sbin/sendmail", *args, **kw)
+
+    def mailq(self, *args, **kw):
+        return self.command("bin/mailq", *args, **kw).out
+
+    def queue(self):
+        return [json.loads(line) for line in self.mailq("-j").splitlines()]
+
+    def wait_empty(self, seconds=20):
+        wait_until(lambda: self.mailq() == "Mail queue is empty\n", seconds, "empty queue")
+
+    def smtp(self, port=None):
+        return smtplib.SMTP("127.0.0.1", port or self.port, local_hostname="client.example", timeout=20)
+
+    # --- what happened ---
+
+    def log(self):
+        with open(f"{self.root}/log/kingpost.log", errors="replace") as f:
+            return f.read()
+
+    def wait_log(self, pattern, seconds=15):
+        return wait_until(lambda: re.search(pattern, self.log()), seconds, f"log line {pattern!r}")
+
+    def events(self, name=None):
+        with open(f"{self.root}/log/kingpost.json") as f:
+            rows = [json.loads(line) for line in f]
+        return [r for r in rows if name is None or r["event"] == name]
+
+    def status(self):
+        rows = [json.loads(line) for line in self.kingpost("status", "--json").out.splitlines()]
+        return {
+            "master": next(r for r in rows if r["type"] == "master"),
+            "workers": [r for r in rows if r["type"] == "worker"],
+            "metrics": {r["name"]: r for r in rows if r["type"] == "metric"},
+        }
+
+    def pids(self, program=None):
+        return {w["pid"]: w["program"] for w in self.status()["workers"] if program in (None, w["program"])}
+
+    def mail(self, user=None):
+        """The messages in a user's Maildir, as (path, bytes)."""
+        found = []
+        for path in sorted(glob.glob(f"{self.root}/mail/{user or USERS[0]}/new/*")):
+            with open(path, "rb") as f:
+                found.append((path, f.read()))
+        return found
+
+    def wait_mail(self, count=1, user=None, seconds=20, having=b""):
+        def enough():
+            found = [m for m in self.mail(user) if having in m[1]]
+            return found if len(found) >= count else None
+        try:
+            return wait_until(enough, seconds, f"{count} messages")
+        except AssertionError as e:
+            raise AssertionError(f"{e}\n{self.log()[-4000:]}{self.errors()[-2000:]}") from None
+
+
+@pytest.fixture(scope="session", autouse=True)
+def users():
+    made = []
+    for u in USERS if IS_ROOT else []:
+        try:
+            pwd.getpwnam(u)
+        except KeyError:
+            subprocess.run(["useradd", "--create-home", "--shell", "/bin/sh", u], check=True)
+            made.append(u)
+    yield USERS
+    for u in made:
+        subprocess.run(["userdel", "--remove", u], check=False, stderr=subprocess.DEVNULL)
+
+
+@pytest.fixture
+def suite():
+    s = Suite()
+    yield s
+    s.end()
+
+
+@pytest.fixture(scope="module")
+def shared():
+    """An instance with the defaults for all tests of a module."""
+    s = Suite()
+    s.start()
+    yield s
+    s.end()
+
+
+class Sink:
+    """Postfix's smtp-sink, keeping what it gets, one file a message."""
+
+    def __init__(self, peers, *options, port=None):
+        self.port = port or free_port()
+        self.dir = tempfile.mkdtemp(prefix="kp-sink-", dir="/var/tmp")
+        os.chmod(self.dir, 0o777)
+        self.env = dict(os.environ, LD_LIBRARY_PATH=f"{peers}/usr/lib/postfix")
+        user = ["-u", "nobody"] if IS_ROOT else []
+        self.process = subprocess.Popen(
+            [f"{peers}/usr/sbin/smtp-sink", *user, *options, "-d", f"{self.dir}/m.%s.", f"127.0.0.1:{self.port}", "1024"],
+            env=self.env, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        wait_until(self.answers, 10, "smtp-sink")
+
+    def answers(self):
+        with socket.socket() as s:
+            return s.connect_ex(("127.0.0.1", self.port)) == 0
+
+    def messages(self):
+        found = []
+        for path in sorted(glob.glob(f"{self.dir}/m.*")):
+            with open(path, "rb") as f:
+                found.append(f.read())
+        return found
+
+    def wait(self, count, seconds=30):
+        wait_until(lambda: len(self.messages()) >= count, seconds, f"{count} messages at the sink")
+        return self.messages()
+
+    def end(self):
+        self.process.send_signal(signal.SIGKILL)
+        self.process.wait()
+        shutil.rmtree(self.dir, ignore_errors=True)
+
+
+@pytest.fixture(scope="session")
+def peers():
+    done = subprocess.run([f"{TOP}/scripts/peers"], stdout=subprocess.PIPE, text=True, check=True)
+    return done.stdout.strip()
+
+
+@pytest.fixture
+def sink(peers):
+    made = []
+
+    def make(*options, **kw):
+        made.append(Sink(peers, *options, **kw))
+        return made[-1]
+    yield make
+    for s in made:
+        s.end()
+
+
+class Server:
+    """A scripted SMTP server: for each command the reply that `script` names, else a kind one."""
+
+    def __init__(self, script):
+        import threading
+        self.script, self.said, self.mail, self.sessions = script, [], [], 0
+        self.listener = socket.create_server(("127.0.0.1", 0))
+        self.port = self.listener.getsockname()[1]
+        self.thread = threading.Thread(target=self.accept, daemon=True)
+        self.thread.start()
+
+    def accept(self):
+        import threading
+        while True:
+            try:
+                s, _ = self.listener.accept()
+            except OSError:
+                return
+            self.sessions += 1
+            threading.Thread(target=self.serve, args=(s,), daemon=True).start()
+
+    def reply(self, f, verb, default):
+        text = self.script.get(verb, default)
+        if callable(text):
+            text = text(self)
+        if text == "close":
+            raise ConnectionError
+        if text:
+            f.write(text.encode() + b"\r\n")
+            f.flush()
+        return text[:1] if text else ""
+
+    def serve(self, s):
+        try:
+            self.talk(s)
+        except (ConnectionError, OSError, ValueError):
+            pass
+        finally:
+            s.close()
+
+    def talk(self, s):
+        f = s.makefile("rwb")
+        ehlo = self.script.get("extensions", "PIPELINING,SIZE 10000000,8BITMIME,ENHANCEDSTATUSCODES")
+        self.reply(f, "greeting", "220 scripted.example ESMTP")
+        while True:
+            line = f.readline()
+            if not line:
+                return
+            command = line.decode(errors="replace").rstrip("\r\n")
+            self.said.append(command)
+            verb = command.split(" ")[0].split(":")[0].upper()
+            if verb == "EHLO":
+                words = ["scripted.example"] + [w for w in ehlo.split(",") if w]
+                text = "\r\n".join(f"250{'-' if i + 1 < len(words) else ' '}{w}" for i, w in enumerate(words))
+                self.reply(f, "EHLO", text)
+            elif verb == "DATA":
+                if self.reply(f, "DATA", "354 go ahead") == "3":
+                    data = b""
+                    while not data.endswith(b"\r\n.\r\n"):
+                        part = f.readline()
+                        if not part:
+                            return
+                        data += part
+                        if data == b".\r\n":
+                            break
+                    self.mail.append(data)
+                    self.reply(f, "dot", "250 2.0.0 kept")
+            elif verb == "BDAT":
+                _, size, *last = command.split(" ")
+                self.mail.append(f.read(int(size)))
+                self.reply(f, "dot", "250 2.0.0 kept")
+            elif verb == "QUIT":
+                self.reply(f, "QUIT", "221 2.0.0 bye")
+                return
+            else:
+                self.reply(f, verb, "250 2.0.0 ok")
+
+    def end(self):
+        self.listener.close()
+
+
+@pytest.fixture
+def server():
+    made = []
+
+    def make(**script):
+        made.append(Server(script))
+        return made[-1]
+    yield make
+    for s in made:
+        s.end()
+
+
+def message(subject="test", body="body\n", **headers):
+    lines = [f"{k.replace('_', '-')}: {v}" for k, v in headers.items()]
+    return "\n".join([f"Subject: {subject}", *lines, "", body])
