@@ -9,19 +9,15 @@
 #include "lib/base/clock.h"
 #include "lib/base/mem.h"
 #include "lib/log/log.h"
-#include "lib/metrics/metrics.h"
 #include "remote/delivery.h"
 
-static const struct {
-	const char *word;
-	enum metric metric;
-} statuses[] = {
-    [DELIVERY_NONE] = {"aborted",  METRIC_DEFERRED},
-    [DELIVERY_SENT] = {"sent",     METRIC_SENT    },
-    [DELIVERY_RELAYED] = {"sent",     METRIC_SENT    },
-    [DELIVERY_EXPANDED] = {"sent",     METRIC_SENT    },
-    [DELIVERY_DEFERRED] = {"deferred", METRIC_DEFERRED},
-    [DELIVERY_BOUNCED] = {"bounced",  METRIC_BOUNCED },
+static const char *const status_words[] = {
+    [DELIVERY_NONE] = "aborted",
+    [DELIVERY_SENT] = "sent",
+    [DELIVERY_RELAYED] = "sent",
+    [DELIVERY_EXPANDED] = "sent",
+    [DELIVERY_DEFERRED] = "deferred",
+    [DELIVERY_BOUNCED] = "bounced",
 };
 
 void
@@ -71,13 +67,10 @@ log_result(const struct delivery *d, const struct rcpt *r)
 	    .delay = str_from(delay),
 	    .delays = str_from(delays),
 	    .dsn = str_from(o->code),
-	    .status = str_from(statuses[o->status].word),
+	    .status = str_from(status_words[o->status]),
 	    .text = str_from(o->text),
 	};
 	log_event(d->head.trace, EV_DELIVERY, &ev);
-	metric_add(statuses[o->status].metric, 1);
-	if (o->status == DELIVERY_SENT || o->status == DELIVERY_RELAYED)
-		metric_time(METRIC_DELIVERY_TIME, now - (int64_t)d->arrived);
 }
 
 void
