@@ -112,16 +112,30 @@ status_word(uint64_t status)
 	return "sent";
 }
 
+/* Seconds as Postfix writes them: two digits, nothing finer than 0.01. */
+static const char *
+seconds(char *out, size_t size, double s)
+{
+	if (s < 0.005)
+		snprintf(out, size, "0");
+	else if (s < 10)
+		snprintf(out, size, "%.2g", s);
+	else
+		snprintf(out, size, "%.0f", s);
+	return out;
+}
+
 void
 delivery_log_own(const struct message *m, size_t index, const struct entry *e)
 {
 	const struct envelope_rcpt *rcpt = &m->st.env.rcpts[index];
-	char delay[32], delays[64];
+	char delay[32], waited[32], tried[32], delays[80];
 	double before = (double)((int64_t)m->active - (int64_t)m->st.head.arrived) / 1e6;
 	double since = (double)(wall_us() - (int64_t)m->active) / 1e6;
 
-	snprintf(delay, sizeof delay, "%.2g", before + since);
-	snprintf(delays, sizeof delays, "%.2g/%.2g/0/0", before, since);
+	seconds(delay, sizeof delay, before + since);
+	snprintf(delays, sizeof delays, "%s/%s/0/0", seconds(waited, sizeof waited, before),
+	    seconds(tried, sizeof tried, since));
 	struct ev_delivery ev = {
 	    .queue_id = str_from(m->st.head.id),
 	    .to = rcpt->address,

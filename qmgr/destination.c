@@ -136,7 +136,7 @@ release(struct qmgr *q, struct destination *d)
 {
 	char key[KEY_MAX];
 
-	if (d->running > 0 || !TAILQ_EMPTY(&d->queue) || d->dead || d->keep)
+	if (d->running > 0 || !TAILQ_EMPTY(&d->queue) || d->dead || d->failures > 0 || d->keep)
 		return;
 	if (d->ready)
 		TAILQ_REMOVE(&q->ring, d, ring);
@@ -265,6 +265,7 @@ destination_feedback(
     struct qmgr *q, struct destination *d, bool reached, struct str code, struct str text)
 {
 	d->running--;
+	d->touched = clock_ms();
 	if (reached)
 		live(q, d);
 	else if (d->dead)
@@ -361,26 +362,27 @@ destination_pump(struct qmgr *q)
 	loop_defer(&q->service->loop, &q->pump_task);
 }
 
-/* Dead destinations whose probe's time has long passed without any mail for them are forgotten. */
+/* Failures that nobody has asked after for long are forgotten. */
 void
 destination_tick(struct qmgr *q)
 {
 	struct str key;
 	void *value;
 	size_t cursor = 0;
-	int64_t now = clock_ms(), forget = q->conf->maximal_backoff_time * 2;
+	int64_t limit = clock_ms() - q->conf->maximal_backoff_time * 2;
 	struct destination *old = NULL;
 
-	while (map_next(q->destinations, &cursor, &key, &value)) {
+	while (old == NULL && map_next(q->destinations, &cursor, &key, &value)) {
 		struct destination *d = value;
-		if (d->dead && d->running == 0 && TAILQ_EMPTY(&d->queue) &&
-		    now - d->probe_at > forget)
+		if ((d->dead || d->failures > 0) && d->running == 0 && TAILQ_EMPTY(&d->queue) &&
+		    d->touched < limit)
 			old = d;
 	}
-	if (old != NULL) {
-		old->dead = false;
-		release(q, old);
-	}
+	if (old == NULL)
+		return;
+	old->dead = false;
+	old->failures = 0;
+	release(q, old);
 }
 
 void

@@ -128,6 +128,7 @@ struct destination {
 	bool dead;        /* nothing but a probe is tried */
 	int64_t probe_at; /* clock_ms(); when dead */
 	unsigned probes;  /* that failed */
+	int64_t touched;  /* clock_ms() of the last delivery's end */
 	char code[12];
 	char *reason; /* why it is dead */
 	bool probing; /* dead, and a probe may go or is under way */
