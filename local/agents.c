@@ -81,8 +81,9 @@ agent_free(struct agent **ap)
 static bool
 same_user(const struct agent_user *a, const struct agent_user *b)
 {
-	return strcmp(a->user, b->user) == 0 &&
-	       (a->user[0] != '\0' || (a->uid == b->uid && a->gid == b->gid));
+	if (strcmp(a->user, b->user) != 0 || a->mailbox != b->mailbox)
+		return false;
+	return a->user[0] != '\0' || (a->uid == b->uid && a->gid == b->gid);
 }
 
 static void
@@ -168,8 +169,11 @@ agent_new(struct local *l, const struct agent_user *who, struct why *why)
 		fatal("no timer");
 	TAILQ_INSERT_TAIL(&l->agents, a, link);
 	l->nagents++;
-	struct msg_spawn msg = {
-	    .user = str_from(who->user), .uid = who->uid, .gid = who->gid, .channel = fds[1]};
+	struct msg_spawn msg = {.user = str_from(who->user),
+	    .uid = who->uid,
+	    .gid = who->gid,
+	    .mailbox = who->mailbox,
+	    .channel = fds[1]};
 	a->spawn_request = chan_call(spawn, 0, MSG_SPAWN, &msg, on_spawned, a);
 	close(fds[1]);
 	if (a->spawn_request != 0) {
@@ -327,6 +331,13 @@ wish_serve(struct local *l, struct agent_wish *w)
 	return true;
 }
 
+/* An owned copy; what is not set is empty. */
+static struct str
+text_copy(struct str s)
+{
+	return str_make(str_dup(s.n > 0 ? s : STR_EMPTY), s.n);
+}
+
 /* Served at the round's end: no answer comes before this has returned. */
 struct agent_wish *
 agent_ask(struct local *l, const struct agent_request *request)
@@ -342,10 +353,10 @@ agent_ask(struct local *l, const struct agent_request *request)
 	    .on_reply = request->on_reply,
 	    .arg = request->arg,
 	};
-	w->action.target.p = str_dup(request->action->target);
-	w->action.home.p = str_dup(request->action->home);
-	w->action.headers.p = str_dup(request->action->headers);
-	w->action.environment.p = str_dup(request->action->environment);
+	w->action.target = text_copy(request->action->target);
+	w->action.home = text_copy(request->action->home);
+	w->action.headers = text_copy(request->action->headers);
+	w->action.environment = text_copy(request->action->environment);
 	w->limit = evtimer_new(l->s->loop.base, on_limit, w);
 	if (w->limit == NULL || evtimer_add(w->limit, &limit) == -1)
 		fatal("no timer");

@@ -21,6 +21,8 @@ struct delivery;
 struct agent_user {
 	char user[64 + 1];
 	uint64_t uid, gid;
+	bool mailbox; /* mail for the user, who gets a mailbox; not just a file or command of an
+			 alias */
 };
 
 /* What to do, and who wants to know. All text is copied where it has to wait. */

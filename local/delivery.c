@@ -43,6 +43,20 @@ delivery_free(struct delivery **dp)
 	*dp = NULL;
 }
 
+static void
+stop_check(struct local *l)
+{
+	if (l->stopping && TAILQ_EMPTY(&l->deliveries))
+		service_exit(l->s);
+}
+
+void
+deliveries_stop(struct local *l)
+{
+	l->stopping = true;
+	stop_check(l);
+}
+
 static struct delivery *
 delivery_coming(struct chan *ch, const struct chan_head *head)
 {
@@ -123,9 +137,11 @@ on_go(struct chan *ch, const struct chan_head *head, KP_UNUSED union msg_any *ms
 		return;
 	}
 	struct local *l = d->l;
-	if (l->ndeliveries > (size_t)l->conf->local_deliveries_max) {
+	if (l->stopping || l->ndeliveries > (size_t)l->conf->local_deliveries_max) {
 		struct why why;
-		why_temp(&why, "4.3.2", "too many local deliveries are under way");
+		why_temp(&why, "4.3.2",
+		    l->stopping ? "program local is ending"
+				: "too many local deliveries are under way");
 		chan_refuse(ch, head, &why);
 		delivery_free(&d);
 		return;
@@ -193,6 +209,7 @@ on_ack(struct chan *ch, KP_UNUSED const struct chan_head *head, union msg_any *m
 		if (d->state == DELIVERY_OVER && str_is(msg->deliver_ack.queue_id, d->queue_id))
 			delivery_free(&d);
 	}
+	stop_check(l);
 }
 
 /* A new qmgr: everything that is not acknowledged is its business from now on. */
@@ -260,6 +277,7 @@ deliveries_orphan(struct local *l, const struct chan *ch)
 		else
 			delivery_job_done(d);
 	}
+	stop_check(l);
 }
 
 int

@@ -42,6 +42,9 @@ extern const struct chan_rule delivery_rules[];
  * results. */
 void deliveries_orphan(struct local *l, const struct chan *ch);
 
+/* Takes no more, and ends the program when the last delivery is acknowledged. */
+void deliveries_stop(struct local *l);
+
 /* A job has its result: it is sent, and the end with the last one. */
 void delivery_job_done(struct delivery *d);
 

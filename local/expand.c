@@ -460,7 +460,7 @@ static int
 mailbox_add(struct job *j, const struct mailbox_account *account)
 {
 	const struct local_conf *conf = j->d->l->conf;
-	struct agent_user who = {.uid = account->uid, .gid = account->gid};
+	struct agent_user who = {.uid = account->uid, .gid = account->gid, .mailbox = true};
 
 	memcpy(who.user, account->user, sizeof who.user);
 	if (conf->mailbox_command[0] != '\0')
@@ -516,7 +516,7 @@ static void
 forward_ask(struct job *j)
 {
 	const struct setting_list *patterns = &j->d->l->conf->forward_path;
-	struct agent_user who = {.user = ""};
+	struct agent_user who = {.mailbox = true};
 	struct buf paths;
 
 	memcpy(who.user, j->account->user, sizeof who.user);
@@ -607,8 +607,10 @@ targets_apply(struct job *j)
 	    .account = forward ? j->account : NULL,
 	};
 
-	if (forward)
+	if (forward) {
 		memcpy(p.who.user, j->account->user, sizeof p.who.user);
+		p.who.mailbox = true;
+	}
 	if (forward && j->ntargets == 0) {
 		if (mailbox_add(j, j->account) == 0)
 			item_done(j);

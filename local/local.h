@@ -20,6 +20,7 @@ struct local {
 	const struct local_conf *conf;
 	TAILQ_HEAD(delivery_list, delivery) deliveries;
 	size_t ndeliveries;
+	bool stopping;
 	TAILQ_HEAD(, agent) agents;
 	size_t nagents;
 	TAILQ_HEAD(, agent_wish) wishes;    /* who waits for an agent, in order */

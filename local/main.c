@@ -38,6 +38,14 @@ on_qmgr_gone(struct service *s, struct chan *ch)
 	deliveries_orphan(s->state, ch);
 }
 
+/* What is under way ends, and its results are acknowledged; the skeleton ends the wait after
+ * grace_ms. */
+static void
+on_stop(struct service *s, KP_UNUSED int64_t grace_ms)
+{
+	deliveries_stop(s->state);
+}
+
 /* Routes are asked anew for each recipient: which generation of tables answers is no matter here.
  */
 static void
@@ -70,6 +78,7 @@ static const struct service_table table = {
     .sandbox = &local_sandbox,
     .peers = peers,
     .start = local_start,
+    .on_stop = on_stop,
 };
 
 int

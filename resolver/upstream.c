@@ -80,14 +80,14 @@ resolv_conf_next(struct str *rest, struct str *address)
 static const struct {
 	const char *name, *value;
 } options[] = {
-    {"do-not-query-localhost:", "no"  },
-    {"outbound-msg-retry:",     "3"   },
-    {"infra-cache-max-rtt:",    "2000"},
-    {"unblock-lan-zones:",      "yes" },
-    {"insecure-lan-zones:",     "yes" },
-    {"harden-below-nxdomain:",  "yes" },
-    {"use-caps-for-id:",        "no"  },
-    {"verbosity:",              "0"   },
+    {"do-not-query-localhost:", "no"   },
+    {"outbound-msg-retry:",     "5"    },
+    {"infra-cache-max-rtt:",    "10000"},
+    {"unblock-lan-zones:",      "yes"  },
+    {"insecure-lan-zones:",     "yes"  },
+    {"harden-below-nxdomain:",  "yes"  },
+    {"use-caps-for-id:",        "no"   },
+    {"verbosity:",              "0"    },
 };
 
 static int

@@ -119,7 +119,8 @@ become_user(const struct spawn *sp, const struct identity *who)
 		return;
 	if (pw->pw_uid == 0 || pw->pw_gid == 0)
 		_exit(EX_NOPERM);
-	mailbox_make(sp, pw);
+	if (who->mailbox)
+		mailbox_make(sp, pw);
 	if (initgroups(pw->pw_name, pw->pw_gid) == -1)
 		_exit(EX_TEMPFAIL);
 	ids_drop(pw->pw_uid, pw->pw_gid);

@@ -54,7 +54,8 @@ on_spawn(struct chan *ch, const struct chan_head *head, union msg_any *msg)
 		free(user);
 		return;
 	}
-	struct identity who = {user, (uid_t)msg->spawn.uid, (gid_t)msg->spawn.gid};
+	struct identity who = {
+	    user, (uid_t)msg->spawn.uid, (gid_t)msg->spawn.gid, msg->spawn.mailbox};
 	int pid = child_start(s->state, ch, &who, msg->spawn.channel, &why);
 	if (pid == -1)
 		chan_refuse(ch, head, &why);

@@ -38,6 +38,7 @@ struct identity {
 	const char *user; /* "": uid and gid, of a virtual mailbox */
 	uid_t uid;
 	gid_t gid;
+	bool mailbox; /* is to be made where it is missing */
 };
 
 /*

@@ -344,7 +344,8 @@ enum dsn_action { DSN_FAILED, DSN_DELAYED, DSN_DELIVERED, DSN_RELAYED, DSN_EXPAN
 
 /* Start a delivery agent as `user` (or as uid:gid where user is "": virtual mailboxes). `channel`
  * becomes its descriptor 3. */
-#define MSG_SPAWN_FIELDS(F) F(STR, user, 64) F(U64, uid, 0) F(U64, gid, 0) F(FD, channel, 0)
+/* `mailbox` 1: the user's mailbox in mail_spool_directory is made where it is missing. */
+#define MSG_SPAWN_FIELDS(F) F(STR, user, 64) F(U64, uid, 0) F(U64, gid, 0) F(U64, mailbox, 1) F(FD, channel, 0)
 #define MSG_SPAWNED_FIELDS(F) F(U64, pid, 0)
 #define MSG_SPAWN_EXIT_FIELDS(F) F(U64, pid, 0) F(U64, status, 0)
 
