@@ -64,15 +64,15 @@ header_next(struct str content, size_t *offset, struct header_field *f)
 	struct str first = str_sub(content, *offset, line_end(content, *offset) - *offset);
 	size_t colon;
 	size_t n = name_length(first, &colon);
+	size_t end = field_end(content, *offset);
 	if (n == 0 && *offset == 0 && str_starts(first, STR("From "))) {
-		*f = (struct header_field){str_sub(first, 0, 5), STR_EMPTY, 0, first.n};
-		*offset = first.n;
+		*f = (struct header_field){str_sub(first, 0, 5), STR_EMPTY, 0, end};
+		*offset = end;
 		return true;
 	}
 	if (n == 0)
 		return false;
 
-	size_t end = field_end(content, *offset);
 	f->name = str_sub(first, 0, n);
 	f->offset = *offset;
 	f->size = end - *offset;

@@ -10,6 +10,7 @@
 #include <arpa/inet.h>
 #include <event2/event.h>
 #include <fcntl.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -363,6 +364,7 @@ fake_start(struct fake *f)
 	    {"smtpd_error_sleep_time", "0s"                },
 	};
 
+	signal(SIGPIPE, SIG_IGN);
 	*f = (struct fake){.service = {.name = (char[]){"smtp"}}};
 	the_fake = f;
 	settings_init(&conf_common_settings, &f->conf);
