@@ -30,7 +30,7 @@ static const struct {
      "body\r\n",		      62, 14, 2, 0,			    false},
     {"A: b\r\nno field here\r\n",          6,  13, 0, 0,                            false},
     {"From me Mon Jan 1\r\nA: b\r\n\r\n",  25, 17, 0, 0,                            false},
-    {"From me\r\n folded\r\nA: b\r\n\r\n", 24, 8,  0, 0,                            false},
+    {"From me\r\n folded\r\nA: b\r\n\r\n", 24, 7,  0, 0,                            false},
     {"A: b\r\nFrom me Mon\r\nC: d\r\n",    6,  11, 0, 0,                            false},
     {" x\r\nA: b\r\n",                     0,  4,  0, 0,                            false},
     {"A: \xc3\xb6\r\n\r\nx\r\n",           7,  5,  0, FACT_8BIT | FACT_8BIT_HEADER, false},
