@@ -102,6 +102,16 @@ worker_channel(struct master *m, enum program program, struct why *why)
 	return fds[1];
 }
 
+static void
+on_log_gone(struct chan *ch, void *owner)
+{
+	struct master *m = owner;
+
+	(void)ch;
+	m->log = NULL;
+	log_channel(NULL);
+}
+
 /* master's own line to logger. */
 static void
 open_log(struct master *m, struct worker *logger)
@@ -116,7 +126,7 @@ open_log(struct master *m, struct worker *logger)
 	close(fds[0]);
 	log_channel(NULL);
 	chan_close(&m->log);
-	m->log = chan_new(&m->loop, fds[1], "logger", NULL, m, NULL);
+	m->log = chan_new(&m->loop, fds[1], "logger", NULL, m, on_log_gone);
 	log_channel(m->log);
 }
 

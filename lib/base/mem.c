@@ -51,7 +51,8 @@ xstrndup(const char *p, size_t n)
 {
 	char *s = xmalloc(size_add(n, 1));
 
-	memcpy(s, p, n);
+	if (n > 0)
+		memcpy(s, p, n);
 	s[n] = '\0';
 	return s;
 }

@@ -53,7 +53,7 @@ class Suite:
         self.env = dict(os.environ, ASAN_OPTIONS="detect_leaks=0:abort_on_error=0", UBSAN_OPTIONS="print_stacktrace=1")
 
     def run_script(self, *args, **kw):
-        return subprocess.run([f"{TOP}/scripts/run", "--root", self.root, "--build", BUILD, *args], env=self.env,
+        return subprocess.run([f"{TOP}/scripts/run", "--root", self.root, "--build", BUILD, "--no-build", *args], env=self.env,
                               stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, timeout=120, **kw)
 
     def start(self, *settings, services=()):
