@@ -6,13 +6,18 @@
  * decode is reported as such.
  */
 #include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
 #include <time.h>
 
 #include "lib/log/log.h"
+#include "lib/base/mem.h"
 #include "lib/base/why.h"
 #include "logger/logger.h"
 
 /* A sink that is full loses lines, see logger/sink.c. */
+enum { LINE_MAX_BYTES = 128 * 1024 };
+
 #define APPEND(call) ((void)!(call))
 
 static void
@@ -73,51 +78,46 @@ write_syslog(struct logger *l, enum log_level level, uint64_t when, struct str r
 	buf_free(&line);
 }
 
-static void
-write_text(struct logger *l, const struct service_partner *from, const struct log_form *form,
-    const void *record, uint64_t when)
+static char *
+render_text(struct logger *l, const struct service_partner *from, const struct log_form *form,
+    const void *record, uint64_t when, size_t *tag)
 {
-	struct buf *out = &l->text.text;
-	size_t start = out->n;
+	struct buf out = {.max = LINE_MAX_BYTES};
 
-	add_time(l, when, out);
-	APPEND(buf_printf(out, " %s ", l->host));
-	size_t tag = out->n;
-	add_tag(l, from, out);
-	log_render_text(form, record, out);
-	if (l->conf->syslog)
-		write_syslog(l, form->level, when, str_from_at(buf_view(out), tag));
-	if (l->text.fd == -1)
-		buf_cut(out, start);
-	else
-		APPEND(buf_byte(out, '\n'));
+	add_time(l, when, &out);
+	APPEND(buf_printf(&out, " %s ", l->host));
+	*tag = out.n;
+	add_tag(l, from, &out);
+	log_render_text(form, record, &out);
+	return buf_steal(&out);
 }
 
-static void
-write_json(struct logger *l, const struct service_partner *from, const struct log_form *form,
+static char *
+render_json(struct logger *l, const struct service_partner *from, const struct log_form *form,
     const void *record, uint64_t when, uint64_t trace)
 {
 	static const char *const levels[] = {"debug", "info", "warning", "error"};
-	struct buf *out = &l->json.text;
+	struct buf out = {.max = LINE_MAX_BYTES};
 	time_t seconds = (time_t)(when / 1000000);
 	struct tm tm;
 	char text[64];
 
 	if (l->json.fd == -1)
-		return;
+		return NULL;
 	gmtime_r(&seconds, &tm);
 	strftime(text, sizeof text, "%Y-%m-%dT%H:%M:%S", &tm);
 	APPEND(
-	    buf_printf(out, "{\"time\":\"%s.%06uZ\",\"host\":", text, (unsigned)(when % 1000000)));
-	log_json_text(str_from(l->host), out);
-	APPEND(buf_printf(out, ",\"program\":\"%s\",\"service\":", program_name(from->program)));
-	log_json_text(str_from(from->service), out);
-	APPEND(buf_printf(out, ",\"pid\":%" PRIu64 ",\"level\":\"%s\",\"event\":\"%s\"", from->pid,
+	    buf_printf(&out, "{\"time\":\"%s.%06uZ\",\"host\":", text, (unsigned)(when % 1000000)));
+	log_json_text(str_from(l->host), &out);
+	APPEND(buf_printf(&out, ",\"program\":\"%s\",\"service\":", program_name(from->program)));
+	log_json_text(str_from(from->service), &out);
+	APPEND(buf_printf(&out, ",\"pid\":%" PRIu64 ",\"level\":\"%s\",\"event\":\"%s\"", from->pid,
 	    levels[form->level], form->type.name));
 	if (trace != 0)
-		APPEND(buf_printf(out, ",\"trace\":\"%016" PRIx64 "\"", trace));
-	log_render_json(form, record, out);
-	APPEND(buf_puts(out, "}\n"));
+		APPEND(buf_printf(&out, ",\"trace\":\"%016" PRIx64 "\"", trace));
+	log_render_json(form, record, &out);
+	APPEND(buf_byte(&out, '}'));
+	return buf_steal(&out);
 }
 
 void
@@ -137,6 +137,48 @@ line_write(
 		record.warning =
 		    (struct ev_warning){.text = STR("a log event that cannot be read")};
 	}
-	write_text(l, from, form, &record, msg->when);
-	write_json(l, from, form, &record, msg->when, trace);
+	if (l->nlines == l->lines_size) {
+		l->lines_size = l->lines_size != 0 ? l->lines_size * 2 : 64;
+		l->lines = xrealloc(l->lines, l->lines_size * sizeof *l->lines);
+	}
+	struct line *line = &l->lines[l->nlines++];
+	*line = (struct line){.when = msg->when, .number = l->number++, .level = form->level};
+	line->text = render_text(l, from, form, &record, msg->when, &line->tag);
+	line->json = render_json(l, from, form, &record, msg->when, trace);
+}
+
+static int
+by_time(const void *a, const void *b)
+{
+	const struct line *x = a, *y = b;
+
+	if (x->when != y->when)
+		return x->when < y->when ? -1 : 1;
+	return (x->number > y->number) - (x->number < y->number);
+}
+
+static void
+write_line(struct logger *l, struct line *line)
+{
+	if (l->text.fd != -1)
+		APPEND(buf_printf(&l->text.text, "%s\n", line->text));
+	if (line->json != NULL)
+		APPEND(buf_printf(&l->json.text, "%s\n", line->json));
+	if (l->conf->syslog)
+		write_syslog(
+		    l, line->level, line->when, str_from_at(str_from(line->text), line->tag));
+	free(line->text);
+	free(line->json);
+}
+
+void
+lines_write(struct logger *l, uint64_t when)
+{
+	size_t n = 0;
+
+	qsort(l->lines, l->nlines, sizeof *l->lines, by_time);
+	while (n < l->nlines && l->lines[n].when < when)
+		write_line(l, &l->lines[n++]);
+	l->nlines -= n;
+	memmove(l->lines, l->lines + n, l->nlines * sizeof *l->lines);
 }

@@ -17,7 +17,12 @@
 #include "lib/log/log.h"
 #include "logger/logger.h"
 
-enum { ROUND_MS = 20, CHECK_MS = 1000, LAST_WORDS_MS = 50 };
+enum {
+	ROUND_MS = 20,
+	SETTLE_MS = 10, /* a line may come so much later than one that was said after it */
+	CHECK_MS = 1000,
+	LAST_WORDS_MS = 50,
+};
 
 /* The round is over: write what it brought, then let lines gather. Nothing here is worth being
  * quicker for. */
@@ -32,10 +37,14 @@ on_round_end(void *arg)
 		sink_check(&l->json);
 		l->checked_ms = clock_ms();
 	}
+	lines_write(l, l->service->stopping ? UINT64_MAX : (uint64_t)wall_us() - SETTLE_MS * 1000);
 	sink_flush(&l->text);
 	sink_flush(&l->json);
-	if (!l->service->stopping)
-		nanosleep(&pause, NULL);
+	if (l->service->stopping)
+		return;
+	nanosleep(&pause, NULL);
+	if (l->nlines > 0)
+		loop_defer(&l->service->loop, &l->flush);
 }
 
 static void
@@ -47,7 +56,7 @@ on_log(struct chan *ch, const struct chan_head *head, union msg_any *msg)
 
 	if (from == NULL)
 		return;
-	line_write(l, from, head->trace, &msg->log);
+	line_add(l, from, head->trace, &msg->log);
 	loop_defer(&s->loop, &l->flush);
 }
 
@@ -97,9 +106,15 @@ on_reload(struct service *s)
 static void
 on_quiet(evutil_socket_t fd, short what, void *arg)
 {
+	struct service *s = arg;
+	struct logger *l = s->state;
+
 	(void)fd;
 	(void)what;
-	service_exit(arg);
+	lines_write(l, UINT64_MAX);
+	sink_flush(&l->text);
+	sink_flush(&l->json);
+	service_exit(s);
 }
 
 /* logger stops last: what the others said with their last breath is read in the rounds until the
