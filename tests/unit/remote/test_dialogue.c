@@ -7,8 +7,8 @@
  *	@set NAME = VALUE         @dns NAME TYPE DATA (TYPE MX, A, NODATA, FAILED; a name without
  *any is NXDOMAIN) D: transport nexthop | sender | flags facts ret envid | rcpt[,notify[,orcpt]] ...
  *| content (or @BYTES of a file)
- *	@accept N   the connection to 127.0.0.N       @none N   there is none
- *	S: a line of the server    C: the next line of remote    X: raw octets of content that must
+ *	@accept N   the connection to 127.0.0.N (0: the UNIX socket /lmtp)       @none N   there is
+ *none S: a line of the server    C: the next line of remote    X: raw octets of content that must
  *come R: index status smtp code text   E: reached (the delivery's end)   K: queue id to acknowledge
  *	@close      by the server   @closed   by remote     @wait MS   @qmgr new channel   @running
  *N L: a line of the log
@@ -44,7 +44,9 @@ struct player {
 	struct service service;
 	struct remote_conf conf;
 	struct remote *remote;
-	struct chan *qmgr, *qmgr_far, *resolver, *resolver_far, *log_near, *log_far;
+	int unix_fd; /* the server's end of what master connected */
+	struct chan *master, *master_far, *qmgr, *qmgr_far, *resolver, *resolver_far, *log_near,
+	    *log_far;
 	const char *file;
 	int line;
 	int listeners[SERVERS];
@@ -75,7 +77,7 @@ struct chan *
 service_master(struct service *s)
 {
 	(void)s;
-	return NULL;
+	return the_player->master;
 }
 
 void
@@ -209,6 +211,34 @@ on_log(struct chan *ch, const struct chan_head *head, union msg_any *msg)
 	must(buf_puts(&p->log, "\n"));
 }
 
+/* master: any UNIX path but /gone is a socket pair. */
+static void
+on_connect(struct chan *ch, const struct chan_head *head, union msg_any *msg)
+{
+	struct player *p = chan_owner(ch);
+	struct msg_connected reply;
+	struct why why;
+	int fds[2];
+
+	if (!str_is(msg->connect.target, "unix:/lmtp")) {
+		why_temp(&why, NULL, "No such file or directory");
+		must(chan_refuse(ch, head, &why));
+		return;
+	}
+	if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, fds) == -1)
+		fatal_sys("socketpair");
+	reply.socket = fds[0];
+	must(chan_reply(ch, head, MSG_CONNECTED, &reply));
+	close(fds[0]);
+	fd_close(&p->unix_fd);
+	p->unix_fd = fds[1];
+	must(fd_nonblock(fds[1]));
+}
+
+static const struct chan_rule master_rules[] = {
+    {MSG_CONNECT, on_connect},
+    {MSG_NONE,    NULL      },
+};
 static const struct chan_rule dns_rules[] = {
     {MSG_DNS_QUERY, on_dns},
     {MSG_NONE,      NULL  },
@@ -293,6 +323,7 @@ start(struct player *p)
 	if (p->remote != NULL)
 		return;
 	link_chan(p, &p->qmgr, remote_from_qmgr, &p->qmgr_far, qmgr_rules);
+	link_chan(p, &p->master, no_rules, &p->master_far, master_rules);
 	link_chan(p, &p->resolver, no_rules, &p->resolver_far, dns_rules);
 	link_chan(p, &p->log_near, no_rules, &p->log_far, log_rules);
 	log_channel(p->log_near);
@@ -540,7 +571,11 @@ do_accept(struct player *p, int n)
 	p->eof = false;
 	for (int i = 0; i < 1000 && p->fd == -1; i++) {
 		rounds(p);
-		p->fd = accept4(p->listeners[n - 1], NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
+		if (n == 0)
+			p->fd = chan_take_fd(&p->unix_fd);
+		else
+			p->fd =
+			    accept4(p->listeners[n - 1], NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
 		if (p->fd == -1)
 			usleep(1000);
 	}
@@ -666,8 +701,11 @@ do_line(struct player *p, char *text)
 static void
 play(const char *file, bool chopped)
 {
-	struct player p = {
-	    .file = file, .chopped = chopped, .fd = -1, .service = {.name = (char[]){"remote"}}};
+	struct player p = {.file = file,
+	    .chopped = chopped,
+	    .fd = -1,
+	    .unix_fd = -1,
+	    .service = {.name = (char[]){"remote"}}};
 	char line[8192];
 
 	FILE *in = fopen(file, "r");

@@ -387,6 +387,7 @@ start_server(struct fake *f)
 
 	if (f->server != NULL)
 		return;
+	add_peer(f, PROGRAM_PICKUP, NULL);
 	add_peer(f, PROGRAM_ROUTER, router_rules);
 	add_peer(f, PROGRAM_RESOLVER, resolver_rules);
 	add_peer(f, PROGRAM_CLEANUP, cleanup_rules);
@@ -433,6 +434,19 @@ fake_connect(struct fake *f, const char *address)
 	memcpy(&sa, &in4, sizeof in4);
 	pair(fds, SOCK_STREAM);
 	server_accept(f->server, fds[0], &sa);
+	return fds[1];
+}
+
+int
+fake_local(struct fake *f, uint64_t uid, const char *origin)
+{
+	int fds[2];
+
+	start_server(f);
+	pair(fds, SOCK_STREAM);
+	struct msg_session msg = {.uid = uid, .origin = str_from(origin), .socket = fds[0]};
+	must(chan_send(f->far[PROGRAM_PICKUP], 0, 1, MSG_SESSION, &msg));
+	close(fds[0]);
 	return fds[1];
 }
 

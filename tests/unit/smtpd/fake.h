@@ -41,6 +41,9 @@ void fake_stop(struct fake *f);
 /* A client at `address` ("192.0.2.1"); returns its end of the connection, non-blocking. */
 int fake_connect(struct fake *f, const char *address);
 
+/* A caller of `sendmail -bs`, as pickup hands it over. */
+int fake_local(struct fake *f, uint64_t uid, const char *origin);
+
 /* A few rounds of the loop, until nothing happens any more. */
 void fake_rounds(struct fake *f);
 

@@ -8,7 +8,9 @@
  *	C*N: a line sent N times          S: the next line of the server; a final * stands for
  *anything M: the next message at cleanup    B: a line of its content       L: a line of the log, in
  *order
- *	@close: by the client    @closed: by the server    @kill PROGRAM    @wait MS
+ *	@close: by the client    @closed: by the server    @kill PROGRAM    @wait MS    @silent:
+ *nothing is said
+ *	@local UID ORIGIN: a caller of `sendmail -bs` in place of a client
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -230,8 +232,12 @@ do_command(struct player *p, char *text)
 		flush(p);
 		usleep((useconds_t)atoi(name) * 1000);
 		collect(p);
-	} else if (strcmp(text, "connect") == 0) {
-		connect_client(p);
+	} else if (sscanf(text, "local %63s %255[^\n]", name, value) == 2) {
+		p->fd = fake_local(&p->fake, (uint64_t)atoi(name), value);
+	} else if (strcmp(text, "silent") == 0) {
+		flush(p);
+		if (p->got.n > 0)
+			FAIL(p, "not silent: \"%s\"", buf_cstr(&p->got));
 	} else if (strcmp(text, "whole") != 0) {
 		FAIL(p, "what is @%s?", text);
 	}
