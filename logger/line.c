@@ -121,7 +121,7 @@ render_json(struct logger *l, const struct service_partner *from, const struct l
 }
 
 void
-line_write(
+line_add(
     struct logger *l, const struct service_partner *from, uint64_t trace, const struct msg_log *msg)
 {
 	union {
@@ -176,6 +176,8 @@ lines_write(struct logger *l, uint64_t when)
 {
 	size_t n = 0;
 
+	if (l->nlines == 0)
+		return;
 	qsort(l->lines, l->nlines, sizeof *l->lines, by_time);
 	while (n < l->nlines && l->lines[n].when < when)
 		write_line(l, &l->lines[n++]);

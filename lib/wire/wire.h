@@ -45,14 +45,10 @@ struct wire_type {
 #define WIRE_MEMBER_FD int
 #define WIRE_MEMBER(kind, name, max) WIRE_MEMBER_##kind name;
 #define WIRE_ROW(kind, name, max) {#name, WIRE_##kind, (max)},
-#define WIRE_ROW_END              \
-	{                         \
-		NULL, WIRE_U64, 0 \
-	}
-#define WIRE_TYPE(tag, record)                                          \
-	{                                                               \
-#tag, tag##_rows, NELEM(tag##_rows) - 1, sizeof(record) \
-	}
+/* clang-format off */
+#define WIRE_ROW_END {NULL, WIRE_U64, 0}
+#define WIRE_TYPE(tag, record) {#tag, tag##_rows, NELEM(tag##_rows) - 1, sizeof(record)}
+/* clang-format on */
 
 enum { WIRE_FDS_MAX = 4 };
 
