@@ -739,8 +739,8 @@ play(const char *file, bool chopped)
 	fclose(in);
 	remote_free(&p.remote);
 	log_channel(NULL);
-	struct chan *all[] = {
-	    p.qmgr, p.qmgr_far, p.resolver, p.resolver_far, p.log_near, p.log_far};
+	struct chan *all[] = {p.master, p.master_far, p.qmgr, p.qmgr_far, p.resolver,
+	    p.resolver_far, p.log_near, p.log_far};
 	for (size_t i = 0; i < NELEM(all); i++)
 		chan_close(&all[i]);
 	fd_close(&p.fd);
