@@ -15,27 +15,21 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <strings.h>
 #include <sys/sendfile.h>
 #include <sys/uio.h>
 #include <unistd.h>
 
 #include "lib/base/clock.h"
-#include "lib/base/map.h"
 #include "lib/base/mem.h"
 #include "lib/base/panic.h"
-#include "lib/log/log.h"
-#include "lib/mail/esmtp.h"
-#include "lib/service/service.h"
 #include "remote/delivery.h"
+#include "remote/greeting.h"
 #include "remote/hosts.h"
+#include "remote/pool.h"
 #include "remote/transaction.h"
 
 enum { OUT_MAX = 32 * 1024 * 1024, FILE_PART = 64 * 1024, SENDFILE_PART = 256 * 1024 };
 
-static void on_greeting(struct session *s);
-static void on_ehlo_reply(struct session *s);
-static void on_helo_reply(struct session *s);
 static void on_rset_reply(struct session *s);
 static void on_idle_reply(struct session *s);
 static void on_quit_reply(struct session *s);
@@ -44,66 +38,31 @@ static void on_quit_reply(struct session *s);
 
 /* A stage: what we were doing when the session was lost, how long its reply may take, who reads it.
  */
+/* clang-format off */
 static const struct {
 	const char *doing;
 	size_t timeout;
 	void (*on_reply)(struct session *s);
 } stages[STAGE_COUNT] = {
-    [STAGE_GREETING] = {"receiving the initial server greeting",                     TIMEOUT(smtp_greeting_timeout),
-			on_greeting												   },
-    [STAGE_EHLO] = {"performing the EHLO handshake",                             TIMEOUT(smtp_helo_timeout),         on_ehlo_reply},
-    [STAGE_HELO] = {"performing the HELO handshake",                             TIMEOUT(smtp_helo_timeout),         on_helo_reply},
-    [STAGE_MAIL] = {"sending MAIL FROM",					 TIMEOUT(smtp_mail_timeout),         on_mail_reply},
-    [STAGE_RCPT] = {"sending RCPT TO",					   TIMEOUT(smtp_rcpt_timeout),         on_rcpt_reply},
-    [STAGE_DATA] = {"sending DATA command",                                      TIMEOUT(smtp_data_init_timeout),    on_data_reply},
-    [STAGE_BODY] = {"sending message body",                                      TIMEOUT(smtp_data_xfer_timeout),    on_body_reply},
-    [STAGE_DOT] = {"sending end of data -- message may be sent more than once",
-			TIMEOUT(smtp_data_done_timeout),								 on_dot_reply },
-    [STAGE_RSET] = {"sending RSET",					      TIMEOUT(smtp_rset_timeout),         on_rset_reply},
-    [STAGE_IDLE] = {"idle",						      TIMEOUT(smtp_connection_idle_time), on_idle_reply},
-    [STAGE_QUIT] = {"sending QUIT",					      TIMEOUT(smtp_quit_timeout),         on_quit_reply},
+	[STAGE_GREETING] = {"receiving the initial server greeting", TIMEOUT(smtp_greeting_timeout), on_greeting_reply},
+	[STAGE_EHLO] = {"performing the EHLO handshake", TIMEOUT(smtp_helo_timeout), on_ehlo_reply},
+	[STAGE_HELO] = {"performing the HELO handshake", TIMEOUT(smtp_helo_timeout), on_helo_reply},
+	[STAGE_MAIL] = {"sending MAIL FROM", TIMEOUT(smtp_mail_timeout), on_mail_reply},
+	[STAGE_RCPT] = {"sending RCPT TO", TIMEOUT(smtp_rcpt_timeout), on_rcpt_reply},
+	[STAGE_DATA] = {"sending DATA command", TIMEOUT(smtp_data_init_timeout), on_data_reply},
+	[STAGE_BODY] = {"sending message body", TIMEOUT(smtp_data_xfer_timeout), on_body_reply},
+	[STAGE_DOT] = {"sending end of data -- message may be sent more than once",
+	    TIMEOUT(smtp_data_done_timeout), on_dot_reply},
+	[STAGE_RSET] = {"sending RSET", TIMEOUT(smtp_rset_timeout), on_rset_reply},
+	[STAGE_IDLE] = {"idle", TIMEOUT(smtp_connection_idle_time), on_idle_reply},
+	[STAGE_QUIT] = {"sending QUIT", TIMEOUT(smtp_quit_timeout), on_quit_reply},
 };
+/* clang-format on */
 
 static int64_t
 stage_timeout(const struct session *s)
 {
 	return *(const int64_t *)((const char *)s->remote->conf + stages[s->stage].timeout);
-}
-
-/* --- the pool --- */
-
-static void
-pool_add(struct session *s)
-{
-	struct remote *remote = s->remote;
-
-	s->same = map_put(remote->pool, str_from(s->key), s);
-	TAILQ_INSERT_TAIL(&remote->idle, s, idle);
-}
-
-static void
-pool_remove(struct session *s)
-{
-	struct remote *remote = s->remote;
-	struct session *first = map_get(remote->pool, str_from(s->key));
-
-	TAILQ_REMOVE(&remote->idle, s, idle);
-	if (first == s && s->same == NULL) {
-		map_take(remote->pool, str_from(s->key));
-	} else if (first == s) {
-		map_put(remote->pool, str_from(s->key), s->same);
-	} else {
-		while (first->same != s)
-			first = first->same;
-		first->same = s->same;
-	}
-	s->same = NULL;
-}
-
-static char *
-pool_key(const struct delivery *d)
-{
-	return xasprintf("%s:%s", d->transport, d->nexthop);
 }
 
 /* --- the end --- */
@@ -475,111 +434,6 @@ session_why(const struct session *s, const char *command, struct why *why)
 	buf_free(&text);
 }
 
-/* --- greeting and EHLO --- */
-
-/* The server will not talk to us: 5yz is for good, but for a greeting that smtp_skip_5xx_greeting
- * forgives. */
-static void
-refused(struct session *s, bool forgive)
-{
-	struct why why, said;
-	char code[sizeof said.code];
-
-	reply_why(&s->reply, &said);
-	str_copy(code, sizeof code, str_from(said.code));
-	if (forgive)
-		code[0] = '4';
-	if (said.class == WHY_PERM && !forgive)
-		why_perm(&why, code, "host %s refused to talk to me: %.400s", s->name, said.text);
-	else
-		why_temp(&why, code, "host %s refused to talk to me: %.400s", s->name, said.text);
-	why.smtp = s->reply.code;
-	session_fail(s, &why);
-}
-
-static void
-hello(struct session *s, const char *verb, enum stage stage)
-{
-	if (buf_printf(&s->out, "%s %s\r\n", verb, s->remote->conf->smtp_helo_name) == -1)
-		panic("session: no room for %s", verb);
-	session_enter(s, stage);
-	session_flush(s);
-}
-
-static void
-on_greeting(struct session *s)
-{
-	s->d->reached = true;
-	s->d->sessions++;
-	if (s->reply.code / 100 != 2)
-		refused(s, s->reply.code / 100 == 5 && s->remote->conf->smtp_skip_5xx_greeting);
-	else
-		hello(s, s->lmtp ? "LHLO" : "EHLO", STAGE_EHLO);
-}
-
-/* The server's own name is the first word of its reply to EHLO. */
-static bool
-loops_back(const struct session *s)
-{
-	struct str line, word = STR_EMPTY;
-	size_t offset = 0;
-
-	if (!s->mx || !reply_line(&s->reply, &offset, &line))
-		return false;
-	str_word(&line, " ", &word);
-	return str_caseis(word, s->remote->conf->common.myhostname);
-}
-
-static void
-take_features(struct session *s)
-{
-	struct str line, value;
-	size_t offset = 0;
-
-	(void)reply_line(&s->reply, &offset, &line); /* the first is its name */
-	while (reply_line(&s->reply, &offset, &line)) {
-		unsigned bit = esmtp_announced(line, &value) & ~s->remote->ignored;
-		s->features |= bit;
-		if (bit == ESMTP_SIZE && !str_u64(value, UINT64_MAX, &s->size_limit))
-			s->size_limit = 0;
-	}
-}
-
-static void
-ready(struct session *s)
-{
-	struct why why;
-
-	if (loops_back(s)) {
-		why_perm(&why, "5.4.6", "mail for %s loops back to myself", s->d->hop.host);
-		session_fail(s, &why);
-		return;
-	}
-	transaction_begin(s);
-}
-
-static void
-on_ehlo_reply(struct session *s)
-{
-	if (s->reply.code / 100 == 5 && !s->lmtp && !s->broken) {
-		hello(s, "HELO", STAGE_HELO);
-	} else if (s->reply.code / 100 != 2) {
-		refused(s, false);
-	} else {
-		take_features(s);
-		ready(s);
-	}
-}
-
-static void
-on_helo_reply(struct session *s)
-{
-	if (s->reply.code / 100 != 2)
-		refused(s, false);
-	else
-		ready(s);
-}
-
 /* --- between transactions --- */
 
 /* Whether it is good for one more delivery. */
@@ -703,13 +557,10 @@ session_new(struct delivery *d, int fd, const struct host_address *a)
 bool
 session_reuse(struct delivery *d)
 {
-	char *key = pool_key(d);
-	struct session *s = map_get(d->remote->pool, str_from(key));
+	struct session *s = pool_take(d);
 
-	free(key);
 	if (s == NULL)
 		return false;
-	pool_remove(s);
 	s->d = d;
 	s->reused = true;
 	d->session = s;
