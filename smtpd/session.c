@@ -130,8 +130,11 @@ flush_soon(struct session *s)
 	loop_defer(s->server->loop, &s->flush);
 }
 
-static void KP_PRINTF(3, 0)
-    add_reply(struct session *s, const char *head, const char *fmt, va_list ap)
+static void add_reply(struct session *s, const char *head, const char *fmt, va_list ap)
+    KP_PRINTF(3, 0);
+
+static void
+add_reply(struct session *s, const char *head, const char *fmt, va_list ap)
 {
 	char text[1100];
 
