@@ -3,11 +3,17 @@
 #ifndef CLEANUP_RECIPIENTS_H
 #define CLEANUP_RECIPIENTS_H
 
+#include <stdbool.h>
+
 #include "lib/base/attr.h"
+#include "lib/base/str.h"
 #include "lib/msg/msg.h"
 
 struct transaction;
 struct why;
+
+/* Whether an address has no control character in it: one that has is refused, whoever sends it. */
+bool recipients_clean(struct str address);
 
 /* Adds the recipient, and asks router where that is needed. -1: to be refused. */
 int recipients_add(

@@ -15,6 +15,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "lib/base/clock.h"
@@ -395,6 +396,35 @@ on_row(void *arg, const struct summary *sum)
 	return 0;
 }
 
+/* What lies in corrupt/: its names, and the reasons beside them. */
+static int
+on_corrupt(void *arg, const char *name)
+{
+	struct request *r = arg;
+	int dir = r->q->folders.fd[FOLDER_CORRUPT];
+	struct buf reason;
+	struct stat st;
+	char path[300];
+
+	if (str_ends(str_from(name), STR(".reason")) ||
+	    fstatat(dir, name, &st, AT_SYMLINK_NOFOLLOW) == -1)
+		return 0;
+	buf_init(&reason, 2000);
+	snprintf(path, sizeof path, "%s.reason", name);
+	if (file_read(dir, path, &reason, NULL) == -1)
+		buf_reset(&reason);
+	struct summary sum = {
+	    .id = str_sub(str_from(name), 0, MSG_ID_MAX),
+	    .folder = STR("corrupt"),
+	    .reason = str_sub(str_trim(buf_view(&reason)), 0, MSG_TEXT_MAX),
+	    .size = (uint64_t)st.st_size,
+	    .arrived = (uint64_t)st.st_mtime * 1000000,
+	};
+	int rc = on_row(r, &sum);
+	buf_free(&reason);
+	return rc;
+}
+
 /* In the reader's thread: no transaction outlives a chunk. */
 static void
 chunk_run(struct job *job)
@@ -402,7 +432,12 @@ chunk_run(struct job *job)
 	struct request *r = request_of(job);
 
 	buf_reset(&r->rows);
-	if (r->filter.id.n != 0)
+	if (str_is(r->filter.queue, "corrupt")) {
+		int rc = r->action == NULL
+			     ? folder_each(r->q->folders.fd[FOLDER_CORRUPT], on_corrupt, r, &r->why)
+			     : 0;
+		r->found = rc == -1 ? -1 : 0;
+	} else if (r->filter.id.n != 0)
 		r->found = qindex_get(r->q->index, r->filter.id, on_row, r, &r->why);
 	else
 		r->found = qindex_list(r->q->index, r->after, CHUNK, on_row, r, &r->why);

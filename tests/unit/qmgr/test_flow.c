@@ -345,6 +345,55 @@ test_dead_destination(void **state)
 	stage_until(st, cur_is_empty, "the probe has revived it, and all is delivered");
 }
 
+/* Waiting mail fills segments: it gets files, the segments are used again, and nothing of it is
+ * lost or doubled. */
+static void
+test_full_segments(void **state)
+{
+	size_t n = 30000, before = st->ndeliveries;
+	char *content = calloc(1, n + 1);
+	unsigned messages = 150;
+
+	(void)state;
+	memset(content, 'x', n);
+	memcpy(content, "Subject: s\r\n\r\n", 14);
+	memcpy(content + n - 2, "\r\n", 2);
+	st->hold_answers = true;
+	for (unsigned i = 0; i < messages; i++)
+		stage_mail(st, "a@full.example", content);
+	stage_for(st, 500);
+	assert_true(stage_count(st, "cur") > 0);
+	size_t first = st->ndeliveries - before;
+	stage_kill(st, &st->qmgr);
+	stage_start_qmgr(st);
+	stage_for(st, 1000);
+	stage_list(st, "active");
+	assert_int_equal(st->nentries, messages);
+	/* What the first qmgr had begun is said to have failed; all is then delivered, once. */
+	for (size_t i = before; i < st->ndeliveries; i++) {
+		struct stage_delivery *d = &st->deliveries[i % STAGE_DELIVERIES];
+		struct msg_deliver_end lost = {
+		    .queue_id = str_from(d->id), .code = STR("4.4.2"), .text = STR("lost")};
+		if (i >= before + first) {
+			stage_answer(st, d, DELIVERY_SENT);
+			continue;
+		}
+		d->answered = true;
+		assert_int_equal(chan_send(st->remote, 0, 0, MSG_DELIVER_END, &lost), 0);
+	}
+	st->nrunning = 0;
+	st->hold_answers = false;
+	await(before + first + messages);
+	stage_until(st, cur_is_empty, "all files are gone");
+	stage_for(st, 500);
+	assert_int_equal(st->ndeliveries, before + first + messages);
+	stage_list(st, "");
+	assert_int_equal(st->nentries, 0);
+	stage_list(st, "corrupt");
+	assert_int_equal(st->nentries, 0);
+	free(content);
+}
+
 static int
 set_up(void **state)
 {
@@ -368,6 +417,7 @@ main(int argc, char **argv)
 	    cmocka_unit_test(test_kill_both),
 	    cmocka_unit_test(test_child_once),
 	    cmocka_unit_test(test_dead_destination),
+	    cmocka_unit_test(test_full_segments),
 	};
 
 	stage_open(st, argc, argv);
@@ -375,6 +425,8 @@ main(int argc, char **argv)
 	st->settings[st->nsettings++][1] = (char *)"1";
 	st->settings[st->nsettings][0] = (char *)"cleanup:journal_segment_size";
 	st->settings[st->nsettings++][1] = (char *)"1M";
+	st->settings[st->nsettings][0] = (char *)"qmgr:qmgr_journal_segments";
+	st->settings[st->nsettings++][1] = (char *)"1";
 	int failed = cmocka_run_group_tests(tests, set_up, NULL);
 	stage_close(st);
 	return failed;
