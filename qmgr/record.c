@@ -73,6 +73,15 @@ record_send_acks(struct qmgr *q, struct acks *acks)
 /* --- the result journal --- */
 
 static void
+arm_sync(struct qmgr *q)
+{
+	struct timeval tv = clock_tv(q->conf->qmgr_result_sync_delay);
+
+	if (!q->sync_armed && event_add(q->ev_sync, &tv) == 0)
+		q->sync_armed = true;
+}
+
+static void
 on_synced(struct disk_task *task)
 {
 	struct qmgr *q = task->q;
@@ -85,6 +94,8 @@ on_synced(struct disk_task *task)
 		log_error("%s", task->why.text);
 		if (!results_waiting(&q->results) && results_rotate(&q->results, &why) == -1)
 			log_error("%s", why.text);
+		q->results_dirty = true; /* so that segments which are free are synced for again */
+		arm_sync(q);
 		return;
 	}
 	incoming_results_synced(q);
@@ -111,15 +122,6 @@ sync_now(struct qmgr *q)
 }
 
 static void
-arm_sync(struct qmgr *q)
-{
-	struct timeval tv = clock_tv(q->conf->qmgr_result_sync_delay);
-
-	if (!q->sync_armed && event_add(q->ev_sync, &tv) == 0)
-		q->sync_armed = true;
-}
-
-static void
 on_sync_time(evutil_socket_t fd, short what, void *arg)
 {
 	struct qmgr *q = arg;
@@ -127,6 +129,8 @@ on_sync_time(evutil_socket_t fd, short what, void *arg)
 	(void)fd;
 	(void)what;
 	q->sync_armed = false;
+	if (results_waiting(&q->results))
+		loop_defer(&q->service->loop, &q->record_task);
 	sync_now(q);
 	if (q->results_dirty)
 		arm_sync(q);

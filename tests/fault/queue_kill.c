@@ -33,7 +33,7 @@
 enum {
 	GROUPS = 6,
 	SEGMENT_SIZE = 64 * 1024,
-	RANDOM_KILLS = 200,
+	RANDOM_KILLS = 100,
 	MESSAGES_MAX = 200,
 	CONTENT = 3000
 };
@@ -448,7 +448,7 @@ main(void)
 	for (unsigned step = 1; step < steps; step++) {
 		one_life(step, POWER_PARTLY, false, 1, 0);
 		one_life(step, POWER_AFTER, false, 1, 0);
-		for (unsigned seed = 1; seed <= 6; seed++)
+		for (unsigned seed = 1; seed <= 4; seed++)
 			one_life(step, (enum power_when)(seed % POWER_MODES), true,
 			    step * 100 + seed, 0);
 	}
