@@ -8,6 +8,7 @@
 struct master_conf {
 	struct conf_common common;
 	int64_t stop_timeout;
+	int64_t drain_timeout;
 	char *operators_group;
 };
 

@@ -44,7 +44,7 @@ say(struct chan *ch, const struct chan_head *head, struct str text)
 static const char *
 state_name(enum worker_state state)
 {
-	static const char *const names[] = {"starting", "ready", "stopping", "failed"};
+	static const char *const names[] = {"starting", "ready", "retiring", "stopping", "failed"};
 
 	return names[state];
 }

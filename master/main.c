@@ -84,7 +84,7 @@ stop_those_of_phase(struct master *m)
 
 	TAILQ_FOREACH (w, &m->workers, link)
 		if (wiring_program(w->program)->stop_phase == m->stop_phase) {
-			worker_stop(w);
+			worker_stop(w, false);
 			n++;
 		}
 	return n;

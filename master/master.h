@@ -24,6 +24,7 @@ enum { METRIC_SLOTS = 256 };
 enum worker_state {
 	WORKER_STARTING, /* has been told START */
 	WORKER_READY,
+	WORKER_RETIRING, /* serves until its successor does */
 	WORKER_STOPPING, /* has been told STOP */
 	WORKER_FAILED,   /* said FAILED; will exit */
 };
@@ -57,6 +58,8 @@ struct worker {
 	enum worker_state state;
 	int64_t started_ms;
 	struct chan *ch;
+	bool draining;         /* told to stop, with time for its sessions */
+	struct event *ev_stop; /* its partners have been told that it retires; NULL: not yet */
 	TAILQ_ENTRY(worker) link;
 };
 
@@ -118,7 +121,7 @@ struct service_unit *units_find(struct master *m, const char *name);
 
 /* --- worker.c: processes --- */
 void worker_start(struct service_unit *unit);
-void worker_stop(struct worker *w);
+void worker_stop(struct worker *w, bool drain);
 void workers_reload(struct master *m, struct service_unit *unit);
 void workers_fill(struct service_unit *unit);
 void workers_reap(struct master *m);

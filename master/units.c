@@ -65,7 +65,7 @@ unit_free(struct service_unit *u)
 	TAILQ_FOREACH (w, &u->master->workers, link)
 		if (w->unit == u) {
 			w->unit = NULL;
-			worker_stop(w);
+			worker_stop(w, true);
 		}
 	if (u->ev_restart != NULL)
 		event_free(u->ev_restart);

@@ -33,6 +33,7 @@ enum {
 	DEATHS_BEFORE_BACKOFF = 3,
 	BACKOFF_MIN_MS = 100,
 	BACKOFF_MAX_MS = 60 * 1000,
+	RETIRE_MS = 1000, /* until all partners have heard of it */
 };
 
 /* --- channels --- */
@@ -130,6 +131,46 @@ open_log(struct master *m, struct worker *logger)
 	log_channel(m->log);
 }
 
+/* --- replacing a worker that serves --- */
+
+static void
+on_partners_know(evutil_socket_t fd, short what, void *arg)
+{
+	(void)fd;
+	(void)what;
+	worker_stop(arg, true);
+}
+
+static void
+announce_retirement(struct worker *w)
+{
+	struct msg_peer_retires msg = {.id = w->id};
+	struct timeval tv = clock_tv(RETIRE_MS);
+	struct worker *other;
+
+	TAILQ_FOREACH (other, &w->master->workers, link)
+		if (other->ch != NULL && wiring_joins(w->program, other->program))
+			(void)!chan_send(
+			    other->ch, 0, 0, MSG_PEER_RETIRES, &msg); /* see send_peer() */
+	w->ev_stop = evtimer_new(w->master->loop.base, on_partners_know, w);
+	if (w->ev_stop == NULL || evtimer_add(w->ev_stop, &tv) == -1)
+		fatal("no timer");
+}
+
+/* The new generation serves: the old one may go, in three steps, so that no request meets a program
+ * that refuses it. */
+static void
+let_go(struct service_unit *unit)
+{
+	struct worker *w;
+
+	if (workers_count(unit->master, unit, true) < unit->wanted)
+		return;
+	TAILQ_FOREACH (w, &unit->master->workers, link)
+		if (w->unit == unit && w->state == WORKER_RETIRING && w->ev_stop == NULL)
+			announce_retirement(w);
+}
+
 /* --- what a worker says --- */
 
 static void
@@ -141,6 +182,8 @@ on_ready(struct chan *ch, const struct chan_head *head, union msg_any *msg)
 	(void)msg;
 	if (w->state == WORKER_STARTING)
 		w->state = WORKER_READY;
+	if (w->unit != NULL)
+		let_go(w->unit);
 	master_ready(w->master);
 }
 
@@ -167,7 +210,7 @@ on_retire(struct chan *ch, const struct chan_head *head, union msg_any *msg)
 	if (w->unit == NULL || w->state != WORKER_READY || w->master->stop_phase != 0 ||
 	    wiring_program(w->program)->single)
 		return;
-	worker_stop(w);
+	w->state = WORKER_RETIRING;
 	workers_fill(w->unit);
 }
 
@@ -425,13 +468,17 @@ workers_fill(struct service_unit *unit)
 /* --- stopping, reloading, reaping --- */
 
 void
-worker_stop(struct worker *w)
+worker_stop(struct worker *w, bool drain)
 {
-	struct msg_stop msg = {.grace_ms = (uint64_t)w->master->conf.stop_timeout};
+	const struct master_conf *conf = &w->master->conf;
+	struct msg_stop msg = {
+	    .grace_ms = (uint64_t)(drain ? conf->drain_timeout : conf->stop_timeout),
+	    .drain = drain};
 
-	if (w->state == WORKER_STOPPING)
+	if (w->state == WORKER_STOPPING && (drain || !w->draining))
 		return;
 	w->state = WORKER_STOPPING;
+	w->draining = drain;
 	if (w->ch == NULL || chan_send(w->ch, 0, 0, MSG_STOP, &msg) == -1)
 		kill(w->pid, SIGTERM);
 }
@@ -457,8 +504,10 @@ workers_reload(struct master *m, struct service_unit *unit)
 			continue;
 		if (wiring_program(unit->program)->takes_reload)
 			reload_in_place(w);
-		else
-			worker_stop(w);
+		else if (w->state == WORKER_READY)
+			w->state = WORKER_RETIRING;
+		else if (w->state == WORKER_STARTING)
+			worker_stop(w, false); /* with values that are old already */
 	}
 }
 
@@ -523,7 +572,7 @@ bury(struct worker *w, int status)
 {
 	struct master *m = w->master;
 	struct service_unit *unit = w->unit;
-	bool expected = w->state == WORKER_STOPPING;
+	bool expected = w->state == WORKER_STOPPING || w->state == WORKER_RETIRING;
 	int64_t lived = clock_ms() - w->started_ms;
 
 	if (!expected)
@@ -536,6 +585,8 @@ bury(struct worker *w, int status)
 	m->slot_used[w->slot] = false;
 	TAILQ_REMOVE(&m->workers, w, link);
 	w->pid = 0;
+	if (w->ev_stop != NULL)
+		event_free(w->ev_stop);
 	chan_close(&w->ch);
 	free(w->name);
 	free(w);

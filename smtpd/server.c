@@ -96,7 +96,7 @@ server_session_gone(struct server *server, struct session *s)
 {
 	if (s->counted)
 		client_count(server, s, -1);
-	if (server->stopping && server->nsessions == 0)
+	if ((server->stopping || server->draining) && server->nsessions == 0)
 		service_exit(server->service);
 }
 
@@ -268,10 +268,13 @@ on_stop(struct service *service, int64_t grace_ms)
 	struct session *s;
 
 	(void)grace_ms; /* the skeleton ends the process when it is over */
-	server->stopping = true;
 	close_listeners(server);
-	TAILQ_FOREACH (s, &server->sessions, link)
-		session_shut(s);
+	/* Replaced by a successor, it lets its sessions go on to their own end. */
+	server->stopping = !service->draining;
+	server->draining = service->draining;
+	if (server->stopping)
+		TAILQ_FOREACH (s, &server->sessions, link)
+			session_shut(s);
 	if (server->nsessions == 0)
 		service_exit(service);
 }

@@ -61,6 +61,7 @@ struct server {
 	char *read_room;     /* READ_SIZE */
 	char *decode_room;   /* what READ_SIZE octets may become */
 	bool stopping;
+	bool draining; /* no new sessions; those that are go on */
 };
 
 struct rcpt {

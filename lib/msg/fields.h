@@ -50,8 +50,11 @@ enum {
 	F(STR, service, 64) F(U64, id, 0) F(U64, worker, 0) F(U64, pid, 0) F(FD, channel, 0)
 #define MSG_START_FIELDS(F)
 #define MSG_RELOAD_FIELDS(F) F(U64, generation, 0)
-/* Finish what is in flight within `grace_ms`, take nothing new, exit. */
-#define MSG_STOP_FIELDS(F) F(U64, grace_ms, 0)
+/* Finish what is in flight within `grace_ms`, take nothing new, exit. `drain`: a successor serves
+ * already; sessions may go on. */
+#define MSG_STOP_FIELDS(F) F(U64, grace_ms, 0) F(U64, drain, 1)
+/* The partner with this PEER.id is about to be replaced: no new requests to it. */
+#define MSG_PEER_RETIRES_FIELDS(F) F(U64, id, 0)
 #define MSG_READY_FIELDS(F)
 #define MSG_FAILED_FIELDS(F) F(STR, text, MSG_TEXT_MAX)
 /* The worker has served max_requests: a successor, please; it drains and exits by itself when told
@@ -147,8 +150,8 @@ enum {
 	F(U64, segment, 0) F(U64, seal, 0) F(U64, offset, 0) F(U64, length, 0)
 /* All in the segment (as of `seal`) is done or moved: it may be written again. */
 #define MSG_SEGMENT_FREE_FIELDS(F) F(U64, segment, 0) F(U64, seal, 0)
-/* cleanup asks before it commits a child message: is there one under this parent key ("ID index leaf") already? MAIL_QUEUED with
- * its id, or DONE. */
+/* cleanup asks before it commits a child message: is there one under this parent key ("ID index
+ * leaf") already? MAIL_QUEUED with its id, or DONE. */
 #define MSG_CHILD_FIND_FIELDS(F) F(STR, parent, 1024)
 
 /* --- router --- */
@@ -345,14 +348,17 @@ enum dsn_action { DSN_FAILED, DSN_DELAYED, DSN_DELIVERED, DSN_RELAYED, DSN_EXPAN
 /* Start a delivery agent as `user` (or as uid:gid where user is "": virtual mailboxes). `channel`
  * becomes its descriptor 3. */
 /* `mailbox` 1: the user's mailbox in mail_spool_directory is made where it is missing. */
-#define MSG_SPAWN_FIELDS(F) F(STR, user, 64) F(U64, uid, 0) F(U64, gid, 0) F(U64, mailbox, 1) F(FD, channel, 0)
+#define MSG_SPAWN_FIELDS(F) \
+	F(STR, user, 64) F(U64, uid, 0) F(U64, gid, 0) F(U64, mailbox, 1) F(FD, channel, 0)
 #define MSG_SPAWNED_FIELDS(F) F(U64, pid, 0)
 #define MSG_SPAWN_EXIT_FIELDS(F) F(U64, pid, 0) F(U64, status, 0)
 
 /*
- * What the agent is to do, with the content of the DELIVER under the same request id, or without one (AGENT_READ). `target`: the
- * paths to read, apart by newlines; a Maildir; a file; a command. `home`: where a command runs. `headers`: whole lines, ended by LF,
- * that come before the content. `environment`: NAME=value, each ended by NUL. Answer: AGENT_FORWARD rows, DELIVER_RESULT, DELIVER_END.
+ * What the agent is to do, with the content of the DELIVER under the same request id, or without
+ * one (AGENT_READ). `target`: the paths to read, apart by newlines; a Maildir; a file; a command.
+ * `home`: where a command runs. `headers`: whole lines, ended by LF, that come before the content.
+ * `environment`: NAME=value, each ended by NUL. Answer: AGENT_FORWARD rows, DELIVER_RESULT,
+ * DELIVER_END.
  */
 #define MSG_AGENT_ACTION_FIELDS(F) \
 	F(U64, kind, 15)           \
@@ -368,8 +374,10 @@ enum dsn_action { DSN_FAILED, DSN_DELAYED, DSN_DELIVERED, DSN_RELAYED, DSN_EXPAN
 enum agent_kind { AGENT_NONE, AGENT_READ, AGENT_MAILDIR, AGENT_FILE, AGENT_COMMAND, AGENT_KINDS };
 
 enum agent_flag {
-	AGENT_OPTIONAL = 1 << 0, /* READ: no such file, or one that is not safe, is the same as none */
-	AGENT_OWN = 1 << 1,      /* FILE: must belong to the user; MAILDIR: missing folders above it are made */
+	AGENT_OPTIONAL =
+	    1 << 0, /* READ: no such file, or one that is not safe, is the same as none */
+	AGENT_OWN =
+	    1 << 1, /* FILE: must belong to the user; MAILDIR: missing folders above it are made */
 };
 
 /* --- sendmail, pickup --- */

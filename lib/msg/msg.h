@@ -24,6 +24,7 @@
 	M(LISTENER, listener, MSG_GOES_ON)                                  \
 	M(RESOURCE, resource, MSG_GOES_ON)                                  \
 	M(PEER, peer, MSG_GOES_ON)                                          \
+	M(PEER_RETIRES, peer_retires, MSG_GOES_ON)                          \
 	M(START, start, MSG_GOES_ON)                                        \
 	M(RELOAD, reload, MSG_GOES_ON)                                      \
 	M(STOP, stop, MSG_GOES_ON)                                          \

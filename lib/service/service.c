@@ -36,6 +36,7 @@ struct peer {
 	struct service_partner who;
 	char *service;
 	struct chan *ch;
+	bool retires;
 };
 
 /* A listener or channel that came before START. */
@@ -156,8 +157,15 @@ service_peer(struct service *s, enum program p, uint64_t hash)
 	size_t count = 0;
 
 	for (size_t i = 0; i < s->private->npeers; i++)
-		count += s->private->peers[i].who.program == p;
-	return count != 0 ? service_peer_at(s, p, hash % count) : NULL;
+		count += s->private->peers[i].who.program == p && !s->private->peers[i].retires;
+	if (count == 0)
+		return service_peer_at(s, p, 0);
+	size_t n = hash % count;
+	for (size_t i = 0; i < s->private->npeers; i++)
+		if (s->private->peers[i].who.program == p && !s->private->peers[i].retires &&
+		    n-- == 0)
+			return s->private->peers[i].ch;
+	return NULL;
 }
 
 uint64_t
@@ -200,18 +208,22 @@ on_grace_over(evutil_socket_t fd, short what, void *arg)
 	service_exit(arg);
 }
 
+/* Asked to drain first, a program may still be asked to stop; never the other way round. */
 static void
-stop(struct service *s, int64_t grace_ms)
+stop(struct service *s, int64_t grace_ms, bool drain)
 {
-	if (s->stopping)
+	struct timeval tv = clock_tv(grace_ms);
+
+	if (s->stopping && (drain || !s->draining))
 		return;
 	s->stopping = true;
+	s->draining = drain;
 	if (!s->private->started || s->table->on_stop == NULL) {
 		service_exit(s);
 		return;
 	}
-	struct timeval tv = clock_tv(grace_ms);
-	s->private->ev_grace = evtimer_new(s->loop.base, on_grace_over, s);
+	if (s->private->ev_grace == NULL)
+		s->private->ev_grace = evtimer_new(s->loop.base, on_grace_over, s);
 	if (s->private->ev_grace == NULL || evtimer_add(s->private->ev_grace, &tv) == -1)
 		fatal("no timer");
 	s->table->on_stop(s, grace_ms);
@@ -238,7 +250,7 @@ on_master_gone(struct chan *ch, void *owner)
 
 	(void)ch;
 	s->private->master = NULL;
-	stop(s, ORPHAN_GRACE_MS);
+	stop(s, ORPHAN_GRACE_MS, false);
 }
 
 /* --- what master says --- */
@@ -370,6 +382,17 @@ hand_over_early(struct service *s, bool peers)
 	}
 }
 
+static void
+on_peer_retires(struct chan *ch, const struct chan_head *head, union msg_any *msg)
+{
+	struct service *s = chan_owner(ch);
+
+	(void)head;
+	for (size_t i = 0; i < s->private->npeers; i++)
+		if (s->private->peers[i].who.id == msg->peer_retires.id)
+			s->private->peers[i].retires = true;
+}
+
 static int
 enter_sandbox(struct service *s, struct why *why)
 {
@@ -443,19 +466,20 @@ static void
 on_stop(struct chan *ch, const struct chan_head *head, union msg_any *msg)
 {
 	(void)head;
-	stop(chan_owner(ch), (int64_t)msg->stop.grace_ms);
+	stop(chan_owner(ch), (int64_t)msg->stop.grace_ms, msg->stop.drain);
 }
 
 static const struct chan_rule from_master[] = {
-    {MSG_HELLO,    on_hello   },
-    {MSG_SETTING,  on_setting },
-    {MSG_LISTENER, on_listener},
-    {MSG_RESOURCE, on_resource},
-    {MSG_PEER,     on_peer    },
-    {MSG_START,    on_start   },
-    {MSG_RELOAD,   on_reload  },
-    {MSG_STOP,     on_stop    },
-    {MSG_NONE,     NULL       },
+    {MSG_HELLO,        on_hello       },
+    {MSG_SETTING,      on_setting     },
+    {MSG_LISTENER,     on_listener    },
+    {MSG_RESOURCE,     on_resource    },
+    {MSG_PEER,         on_peer        },
+    {MSG_PEER_RETIRES, on_peer_retires},
+    {MSG_START,        on_start       },
+    {MSG_RELOAD,       on_reload      },
+    {MSG_STOP,         on_stop        },
+    {MSG_NONE,         NULL           },
 };
 
 static void

@@ -68,6 +68,7 @@ struct service {
 	uint64_t generation;
 	bool privileged; /* started as root: has users, chroot */
 	bool stopping;
+	bool draining; /* stopping, with a successor in place: sessions may go on */
 	struct service_private *private;
 };
 
