@@ -336,12 +336,15 @@ start(struct player *p)
 static void
 replace_port(struct player *p, const char *text, char *out, size_t size)
 {
+	struct buf b = {.max = size - 1};
 	const char *at = strstr(text, "PORT");
 
 	if (at == NULL)
-		snprintf(out, size, "%s", text);
+		assert_int_equal(buf_puts(&b, text), 0);
 	else
-		snprintf(out, size, "%.*s%u%s", (int)(at - text), text, p->port, at + 4);
+		assert_int_equal(buf_printf(&b, "%.*s%u%s", (int)(at - text), text, p->port, at + 4), 0);
+	assert_true(str_copy(out, size, buf_view(&b)));
+	buf_free(&b);
 }
 
 /* --- what qmgr gives --- */
