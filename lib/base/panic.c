@@ -31,6 +31,8 @@ panic_set_writer(void (*writer)(const char *text))
 	last_words = writer != NULL ? writer : write_stderr;
 }
 
+static void say(const char *kind, const char *reason, const char *fmt, va_list ap) KP_PRINTF(3, 0);
+
 static void
 say(const char *kind, const char *reason, const char *fmt, va_list ap)
 {

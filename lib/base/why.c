@@ -8,6 +8,9 @@
 #include <stdio.h>
 #include <string.h>
 
+static void fill(struct why *why, enum why_class class, const char *code, const char *fmt,
+    va_list ap) KP_PRINTF(4, 0);
+
 static void
 fill(struct why *why, enum why_class class, const char *code, const char *fmt, va_list ap)
 {

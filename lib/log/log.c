@@ -151,6 +151,8 @@ log_event(uint64_t trace, enum log_event event, const void *record)
 	}
 }
 
+static void say(enum log_event event, const char *fmt, va_list ap) KP_PRINTF(2, 0);
+
 static void
 say(enum log_event event, const char *fmt, va_list ap)
 {
