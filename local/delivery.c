@@ -198,15 +198,19 @@ delivery_job_done(struct delivery *d)
 		end_send(d);
 }
 
+/* For one delivery, by the number of its request; or, with none, for what was given in a report. */
 static void
-on_ack(struct chan *ch, KP_UNUSED const struct chan_head *head, union msg_any *msg)
+on_ack(struct chan *ch, const struct chan_head *head, union msg_any *msg)
 {
 	struct local *l = ((struct service *)chan_owner(ch))->state;
 	struct delivery *d, *next;
 
 	for (d = TAILQ_FIRST(&l->deliveries); d != NULL; d = next) {
 		next = TAILQ_NEXT(d, link);
-		if (d->state == DELIVERY_OVER && str_is(msg->deliver_ack.queue_id, d->queue_id))
+		bool meant =
+		    head->id == 0 || (!d->adopted && d->ch == ch && d->head.id == head->id);
+		if (meant && d->state == DELIVERY_OVER &&
+		    str_is(msg->deliver_ack.queue_id, d->queue_id))
 			delivery_free(&d);
 	}
 	stop_check(l);

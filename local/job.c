@@ -13,7 +13,6 @@
 #include "lib/log/log.h"
 #include "lib/mail/address.h"
 #include "lib/mail/header.h"
-#include "lib/metrics/metrics.h"
 #include "local/act.h"
 #include "local/child.h"
 #include "local/delivery.h"
@@ -175,20 +174,12 @@ leaves_forget(const struct job *j)
 static void
 finish(struct job *j, enum delivery_status status)
 {
-	static const enum metric counters[] = {[DELIVERY_SENT] = METRIC_SENT,
-	    [DELIVERY_EXPANDED] = METRIC_SENT,
-	    [DELIVERY_DEFERRED] = METRIC_DEFERRED,
-	    [DELIVERY_BOUNCED] = METRIC_BOUNCED};
-
 	j->phase = JOB_DONE;
 	j->status = status;
 	j->news = true;
 	leaves_forget(j);
 	expand_clear(j);
 	log_result(j);
-	metric_add(counters[status], 1);
-	if (status == DELIVERY_SENT || status == DELIVERY_EXPANDED)
-		metric_time(METRIC_DELIVERY_TIME, wall_us() - (int64_t)j->d->arrived);
 	delivery_job_done(j->d);
 }
 
