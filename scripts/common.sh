@@ -22,14 +22,15 @@ need() {
     apt-get install -y -qq --no-install-recommends "${missing[@]}" >&2 || die "apt-get could not install: ${missing[*]}"
 }
 
-# make_build DIR [MESON OPTION...]: sets up where that has not been done, and builds.
+# make_build DIR [MESON OPTION...]: sets up where that has not been done, and builds all, or the targets in $make_targets.
 make_build() {
     local dir=$1 log
     shift
     if [ ! -f "$dir/build.ninja" ]; then
         log=$(meson setup "$dir" "$top" "$@" 2>&1) || { say "$log"; die "meson setup failed"; }
     fi
-    log=$(ninja -C "$dir" 2>&1) || { say "$log"; die "the build failed"; }
+    # shellcheck disable=SC2086
+    log=$(ninja -C "$dir" ${make_targets-} 2>&1) || { say "$log"; die "the build failed"; }
 }
 
 # make_users: the accounts of conf/kingpost.sysusers, where root runs the suite.
