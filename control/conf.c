@@ -162,7 +162,7 @@ check_table(
     struct check *c, const struct setting *row, const struct conf_place *place, const char *spec)
 {
 	struct why why;
-	struct stat st;
+	struct stat st = {0};
 	struct buf out = {.max = TABLE_VALUE_MAX};
 	char text[PATH_MAX + 128];
 

@@ -64,6 +64,8 @@ run_master(const struct kingpost *k, int ready, bool foreground)
 		dup2(null, STDIN_FILENO);
 		dup2(null, STDOUT_FILENO);
 		dup2(err != -1 ? err : null, STDERR_FILENO);
+		fd_close(&null);
+		fd_close(&err);
 	}
 	if (fd_cloexec(ready, 0) == 0)
 		execl(path, path, "--root", k->layout.root, "--ready-fd", fd, (char *)NULL);

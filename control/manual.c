@@ -65,17 +65,26 @@ print_table(const struct settings *table, const char *heading)
 		print_setting(&table->rows[i]);
 }
 
+/* All tables, or those of one program: its own and the common one. */
 int
 cmd_manual(struct kingpost *k, int argc, char **argv)
 {
 	const struct config_tables *t = &k->all.tables;
+	const char *program = argc == 2 ? argv[1] : NULL;
+	bool found = program == NULL;
 
-	(void)argv;
-	if (argc > 1)
+	if (argc > 2)
 		return EX_USAGE;
-	print_table(t->common, "All programs");
+	if (program == NULL)
+		print_table(t->common, "All programs");
 	for (const struct settings *const *p = t->programs; *p != NULL; p++)
-		print_table(*p, (*p)->program);
-	print_table(t->service, "Inside a service section only");
-	return EX_OK;
+		if (program == NULL || strcmp(program, (*p)->program) == 0) {
+			print_table(*p, (*p)->program);
+			found = true;
+		}
+	if (program == NULL)
+		print_table(t->service, "Inside a service section only");
+	if (!found)
+		complain("there is no program %s", program);
+	return found ? EX_OK : EX_USAGE;
 }
