@@ -53,10 +53,10 @@ parse_address(const char *text, struct addrinfo **info, struct why *why)
 static int
 bind_address(const char *text, struct why *why)
 {
-	struct addrinfo *info;
+	struct addrinfo *info = NULL;
 	int on = 1, v6only = strncmp(text, "*:", 2) != 0, fd = -1;
 
-	if (parse_address(text, &info, why) == -1)
+	if (parse_address(text, &info, why) == -1 || info == NULL)
 		return -1;
 	fd = socket(info->ai_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
 	if (fd == -1) {
@@ -181,7 +181,7 @@ int
 listen_connect(const char *target, struct why *why)
 {
 	struct sockaddr_un sun;
-	struct addrinfo *info;
+	struct addrinfo *info = NULL;
 
 	if (strncmp(target, "unix:", 5) == 0)
 		return fill_unix(&sun, target + 5, why) == -1
@@ -190,7 +190,7 @@ listen_connect(const char *target, struct why *why)
 	if (strncmp(target, "inet:", 5) != 0)
 		return why_perm(
 		    why, "5.3.5", "%s: expected unix:PATH or inet:ADDRESS:PORT", target);
-	if (parse_address(target + 5, &info, why) == -1)
+	if (parse_address(target + 5, &info, why) == -1 || info == NULL)
 		return -1;
 	int fd = connect_to(info->ai_family, info->ai_addr, info->ai_addrlen, target, why);
 	freeaddrinfo(info);

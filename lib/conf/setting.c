@@ -191,7 +191,7 @@ static int
 set_list(struct setting_list *at, struct str s, struct why *why)
 {
 	struct setting_list list = {0};
-	struct str item;
+	struct str item = STR_EMPTY;
 	int more;
 
 	while ((more = next_item(&s, &item, why)) == 1) {

@@ -178,7 +178,7 @@ log_render_json(const struct log_form *form, const void *record, struct buf *out
 {
 	for (size_t i = 0; i < form->type.n; i++) {
 		const struct wire_field *f = &form->type.fields[i];
-		struct value v;
+		struct value v = {0};
 		find_value(&form->type, record, str_from(f->name), &v);
 		if (v.kind == WIRE_STR && v.text.n == 0)
 			continue;

@@ -41,7 +41,8 @@ in_name(struct content_scan *c, unsigned char b)
 {
 	bool blank = b == ' ' || b == '\t';
 
-	if (c->from_n == c->line && c->from_n < sizeof mbox_from - 1 && b == mbox_from[c->from_n])
+	if (c->from_n == c->line && c->from_n < sizeof mbox_from - 1 &&
+	    b == (unsigned char)mbox_from[c->from_n])
 		c->from_n++;
 	if (b == ':' && c->name_n > 0) {
 		if (c->name_n == sizeof received - 1 && c->received_n == c->name_n)

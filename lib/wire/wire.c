@@ -56,7 +56,7 @@ encode_field(const struct wire_field *f, const char *at, struct buf *b, int *fds
 		int fd;
 		memcpy(&fd, at, sizeof fd);
 		if (fd >= 0) {
-			if (*nfds >= WIRE_FDS_MAX)
+			if (nfds == NULL || *nfds >= WIRE_FDS_MAX)
 				return -1;
 			fds[(*nfds)++] = fd;
 		}

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: ISC
 """A private instance of the suite for each test module, and the peers that it speaks with."""
 
+import fcntl
 import glob
 import json
 import mailbox
@@ -21,6 +22,9 @@ TOP = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))
 BUILD = os.environ.get("KP_BUILD", f"{TOP}/build")
 IS_ROOT = os.geteuid() == 0
 USERS = ["kptest1", "kptest2"] if IS_ROOT else [pwd.getpwuid(os.geteuid()).pw_name]
+USERS_COMMENT = "kingpost integration tests"
+
+KEPT_BY_RELOAD = ("qmgr", "logger")  # programs that take new values in place
 
 root_only = pytest.mark.skipif(not IS_ROOT, reason="needs root")
 
@@ -88,6 +92,19 @@ class Suite:
         except OSError:
             return ""
 
+    def configure(self, **settings):
+        """Global settings of the running instance; returns when the workers of the old ones take no more."""
+        conf = f"{self.root}/etc/kingpost/kingpost.conf"
+        with open(conf) as f:
+            lines = [line for line in f if line.split(" =")[0] not in settings or line.startswith(" ")]
+        lines[1:1] = [f"{name} = {value}\n" for name, value in settings.items()]
+        with open(conf, "w") as f:
+            f.writelines(lines)
+        before = self.pids()
+        self.kingpost("reload")
+        wait_until(lambda: all(w["state"] == "ready" and (w["pid"] not in before or w["program"] in KEPT_BY_RELOAD)
+                               for w in self.status()["workers"]), 20, "new workers")
+
     # --- commands ---
 
     def command(self, path, *args, input=None, check=True, **kw):
@@ -152,6 +169,25 @@ class Suite:
                 found.append((path, f.read()))
         return found
 
+    def send(self, to, subject="test", body="body\n", sender="a@source.example", mail_options=(), rcpt_options=(), **headers):
+        """By SMTP; returns the queue id."""
+        content = message(subject, body, **headers).replace("\n", "\r\n")
+        with self.smtp() as c:
+            c.ehlo()
+            for code, text in [c.mail(sender, list(mail_options))] + [c.rcpt(r, list(rcpt_options)) for r in ([to] if isinstance(to, str) else to)]:
+                assert code == 250, (code, text)
+            code, text = c.data(content.encode(errors="surrogateescape"))
+            assert code == 250, (code, text)
+        return re.search(rb"queued as ([0-9A-F]+)", text).group(1).decode()
+
+    def outcome(self, queue_id, to=None, seconds=20, status=r"\w+"):
+        """The last word of the log on a recipient: status, enhanced code, text."""
+        to = r"[^>]*" if to is None else re.escape(to)
+        line = rf"{queue_id}: to=<{to}>.*, dsn=([\d.]+), status=({status}) \((.*)\)\n"
+        wait_until(lambda: re.search(line, self.log()), seconds, f"outcome of {queue_id}")
+        code, word, text = re.findall(line, self.log())[-1]
+        return word, code, text
+
     def wait_mail(self, count=1, user=None, seconds=20, having=b""):
         def enough():
             found = [m for m in self.mail(user) if having in m[1]]
@@ -164,16 +200,21 @@ class Suite:
 
 @pytest.fixture(scope="session", autouse=True)
 def users():
-    made = []
-    for u in USERS if IS_ROOT else []:
-        try:
+    """Accounts for the tests; runs beside each other share them, and the last one takes them away."""
+    with open(os.path.join(tempfile.gettempdir(), f"kp-it-users-{os.geteuid()}"), "w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_SH)
+        for u in USERS if IS_ROOT else []:
+            subprocess.run(["useradd", "--create-home", "--shell", "/bin/sh", "--comment", USERS_COMMENT, u], check=False,
+                           stderr=subprocess.DEVNULL)
             pwd.getpwnam(u)
-        except KeyError:
-            subprocess.run(["useradd", "--create-home", "--shell", "/bin/sh", u], check=True)
-            made.append(u)
-    yield USERS
-    for u in made:
-        subprocess.run(["userdel", "--remove", u], check=False, stderr=subprocess.DEVNULL)
+        yield USERS
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            return
+        for u in USERS if IS_ROOT else []:
+            if pwd.getpwnam(u).pw_gecos == USERS_COMMENT:
+                subprocess.run(["userdel", "--remove", u], check=False, stderr=subprocess.DEVNULL)
 
 
 @pytest.fixture

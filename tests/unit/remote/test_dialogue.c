@@ -342,7 +342,8 @@ replace_port(struct player *p, const char *text, char *out, size_t size)
 	if (at == NULL)
 		assert_int_equal(buf_puts(&b, text), 0);
 	else
-		assert_int_equal(buf_printf(&b, "%.*s%u%s", (int)(at - text), text, p->port, at + 4), 0);
+		assert_int_equal(
+		    buf_printf(&b, "%.*s%u%s", (int)(at - text), text, p->port, at + 4), 0);
 	assert_true(str_copy(out, size, buf_view(&b)));
 	buf_free(&b);
 }

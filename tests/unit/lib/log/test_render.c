@@ -64,9 +64,9 @@ a_reject_has_a_queue_id_or_says_that_it_has_none(void **state)
 
 	(void)state;
 	log_render_text(log_form(EV_REJECT), &ev, &out);
-	assert_string_equal(
-	    buf_cstr(&out), "NOQUEUE: reject: RCPT from h[192.0.2.1]: 554 5.7.1 <a@b>: Relay "
-			    "access denied; from=<> to=<a@b> proto=ESMTP helo=<x>");
+	assert_string_equal(buf_cstr(&out),
+	    "NOQUEUE: reject: RCPT from h[192.0.2.1]: 554 5.7.1 <a@b>: Relay "
+	    "access denied; from=<> to=<a@b> proto=ESMTP helo=<x>");
 	buf_reset(&out);
 	ev.queue_id = STR("ABC");
 	log_render_text(log_form(EV_REJECT), &ev, &out);
