@@ -160,9 +160,8 @@ pieces_inside(const struct envelope *e, uint64_t content_size)
 {
 	for (size_t i = 0; i < e->npieces; i++) {
 		const struct envelope_piece *piece = &e->pieces[i];
-		uint64_t whole =
-		    piece->added ? e->added.n
-				 : content_size; /* NOLINT(clang-analyzer-core.NullDereference) */
+		/* NOLINTNEXTLINE(clang-analyzer-core.NullDereference): as many as were counted */
+		uint64_t whole = piece->added ? e->added.n : content_size;
 		if (piece->offset > whole || piece->length > whole - piece->offset)
 			return false;
 	}
@@ -176,8 +175,8 @@ in_range(const struct envelope *e)
 	if (e->client_port > 65535 || e->ret > RET_HDRS)
 		return false;
 	for (size_t i = 0; i < e->nrcpts; i++)
-		if (e->rcpts[i].notify > 15 ||
-		    e->rcpts[i].class > 15) /* NOLINT(clang-analyzer-core.NullDereference) */
+		/* NOLINTNEXTLINE(clang-analyzer-core.NullDereference): as many as were counted */
+		if (e->rcpts[i].notify > 15 || e->rcpts[i].class > 15)
 			return false;
 	return true;
 }
