@@ -337,7 +337,7 @@ activate(struct qmgr *q, struct segment_ref *seg, const struct extent *ex, struc
 static void
 load(struct qmgr *q, struct segment_ref *seg, struct extent ex)
 {
-	struct str bytes, envelope;
+	struct str bytes = STR_EMPTY, envelope = STR_EMPTY;
 	struct head head;
 	struct state st;
 	struct why why = {0};
@@ -608,7 +608,7 @@ look_at_name(void *arg, const char *name)
 {
 	struct qmgr *q = arg;
 	uint64_t number = segment_number(name);
-	struct segment_info info;
+	struct segment_info info = {0};
 	struct why why = {0};
 
 	if (number == 0) {

@@ -91,6 +91,7 @@ push(struct expansion *x, ptrdiff_t parent, const char *address, struct why *why
 	if (is_ancestor(x, parent, address))
 		return give(x, address, why);
 	if (depth > conf->virtual_alias_recursion_limit)
+		/* NOLINTNEXTLINE(clang-analyzer-core.NullDereference): the root has been pushed */
 		return why_temp(why, "4.6.0",
 		    "virtual aliases of %s: nested over virtual_alias_recursion_limit",
 		    x->entries[0].address);

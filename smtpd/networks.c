@@ -55,7 +55,7 @@ static bool
 host_bits_zero(const struct network *net)
 {
 	unsigned char zero[16] = {0};
-	unsigned char copy[16];
+	unsigned char copy[16] = {0};
 
 	memcpy(copy, net->bytes, sizeof copy);
 	for (unsigned bit = 0; bit < net->bits; bit++)
@@ -114,7 +114,7 @@ networks_clear(struct networks *nets)
 bool
 networks_match(const struct networks *nets, const struct sockaddr_storage *sa)
 {
-	unsigned char ip[16];
+	unsigned char ip[16] = {0};
 	size_t n = octets(sa, ip);
 
 	for (size_t i = 0; i < nets->n; i++) {

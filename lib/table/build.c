@@ -196,9 +196,12 @@ table_write(const struct builder *b, const struct stat *text, struct why *why)
 	return rc;
 }
 
+/* What reads a text entry by entry. */
+typedef int parse_fn(
+    struct str text, const char *path, alias_entry_fn *on_entry, void *arg, struct why *why);
+
 static int
-build(
-    const char *path, struct build_report *report, __typeof__(&pairs_parse) parse, struct why *why)
+build(const char *path, struct build_report *report, parse_fn *parse, struct why *why)
 {
 	struct builder b = {path, report, map_new()};
 	struct buf text;
