@@ -91,10 +91,9 @@ push(struct expansion *x, ptrdiff_t parent, const char *address, struct why *why
 	if (is_ancestor(x, parent, address))
 		return give(x, address, why);
 	if (depth > conf->virtual_alias_recursion_limit)
-		/* NOLINTNEXTLINE(clang-analyzer-core.NullDereference): the root has been pushed */
 		return why_temp(why, "4.6.0",
 		    "virtual aliases of %s: nested over virtual_alias_recursion_limit",
-		    x->entries[0].address);
+		    x->entries[0].address); /* NOLINT(clang-analyzer-core.NullDereference) */
 	if (x->n > (size_t)conf->virtual_alias_expansion_limit)
 		return why_temp(why, "4.6.0",
 		    "virtual aliases of %s: more than virtual_alias_expansion_limit addresses",
