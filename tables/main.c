@@ -84,7 +84,8 @@ on_router_gone(struct service *s, struct chan *ch)
 			q->ch = NULL;
 }
 
-/* The modules of NSS are loaded while the whole system can be read. */
+/* The modules of NSS are loaded while the whole system can be read: all of them, which only a name
+ * does that the first of them does not know. */
 static int
 service_open(struct service *s, KP_UNUSED struct why *why)
 {
@@ -94,8 +95,8 @@ service_open(struct service *s, KP_UNUSED struct why *why)
 	t->conf = s->conf;
 	TAILQ_INIT(&t->questions);
 	s->state = t;
-	(void)getpwnam("root");
-	(void)getgrnam("root");
+	(void)getpwnam("no-such-user");
+	(void)getgrnam("no-such-group");
 	return 0;
 }
 

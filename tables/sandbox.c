@@ -13,6 +13,7 @@ static const struct sandbox_path paths[] = {
     {"/lib",		SANDBOX_READ | SANDBOX_EXEC },
     {"/lib64",              SANDBOX_READ | SANDBOX_EXEC },
     {"/usr/lib",            SANDBOX_READ | SANDBOX_EXEC },
+    {"/usr/local/lib",      SANDBOX_READ | SANDBOX_EXEC },
     {"/usr/lib64",          SANDBOX_READ | SANDBOX_EXEC },
     {"/usr/share/zoneinfo", SANDBOX_READ                },
     {"/run",		SANDBOX_READ | SANDBOX_WRITE},
@@ -24,6 +25,6 @@ static const struct sandbox_path paths[] = {
 
 const struct sandbox tables_sandbox = {
     .user = "kp-tables",
-    .calls = SANDBOX_NET | SANDBOX_FILES | SANDBOX_THREADS,
+    .calls = SANDBOX_NET | SANDBOX_FILES | SANDBOX_THREADS | SANDBOX_NSS,
     .paths = paths,
 };

@@ -209,6 +209,18 @@ static const int inotify_calls[] = {
     CALL(inotify_rm_watch),
 };
 
+static const int nss_calls[] = {
+    CALL(getresuid),
+    CALL(getresgid),
+    CALL(getgroups),
+    CALL(capget),
+    CALL(umask),
+    CALL(getxattr),
+    CALL(lgetxattr),
+    CALL(fgetxattr),
+    CALL(arch_prctl),
+};
+
 /* What the runtime of a sanitizer build does on its own account; such a build is for tests alone.
  */
 static const int sanitizer_calls[] = {
@@ -252,6 +264,20 @@ allow_threads(scmp_filter_ctx filter)
 	return seccomp_rule_add(filter, SCMP_ACT_ERRNO(ENOSYS), CALL(clone3), 0) == 0 ? 0 : -1;
 }
 
+/* A module may be loaded at any time: libc reads nsswitch.conf again when it has changed. */
+static int
+allow_nss(scmp_filter_ctx filter)
+{
+	static const unsigned long questions[] = {
+	    PR_CAPBSET_READ, PR_GET_NAME, PR_GET_DUMPABLE, PR_GET_KEEPCAPS, PR_GET_SECUREBITS};
+
+	for (size_t i = 0; i < NELEM(questions); i++)
+		if (seccomp_rule_add(filter, SCMP_ACT_ALLOW, CALL(prctl), 1,
+			SCMP_A0(SCMP_CMP_EQ, questions[i])) != 0)
+			return -1;
+	return allow(filter, nss_calls, NELEM(nss_calls));
+}
+
 static int
 enter_filter(unsigned sets, struct why *why)
 {
@@ -277,6 +303,8 @@ enter_filter(unsigned sets, struct why *why)
 			fine = allow(filter, rows[i].calls, rows[i].n) == 0;
 	if (fine && (sets & SANDBOX_THREADS) != 0)
 		fine = allow_threads(filter) == 0;
+	if (fine && (sets & SANDBOX_NSS) != 0)
+		fine = allow_nss(filter) == 0;
 	int error = fine ? seccomp_load(filter) : 0;
 	if (filter != NULL)
 		seccomp_release(filter);

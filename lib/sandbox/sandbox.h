@@ -45,6 +45,8 @@ enum sandbox_calls {
 	    1 << 5, /* fork, exec, wait, kill, setuid, setgroups: spawn and master alone */
 	SANDBOX_SPLICE = 1 << 6, /* splice, sendfile, pipe2, copy_file_range */
 	SANDBOX_INOTIFY = 1 << 7,
+	SANDBOX_NSS = 1 << 8, /* what modules of NSS and their libraries ask about themselves when
+				 they are loaded: who am I, which capabilities are there */
 };
 
 struct sandbox {

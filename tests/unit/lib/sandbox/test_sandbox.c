@@ -9,6 +9,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/prctl.h>
 #include <sys/ptrace.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
@@ -94,6 +95,30 @@ forbidden_calls_end_the_process(void **state)
 	assert_true(killed(run(&bare, become_root)));
 	assert_int_equal(run(&net, make_socket), 0);
 	assert_true(killed(run(&net, trace)));
+}
+
+static int
+read_capabilities(void)
+{
+	return prctl(PR_CAPBSET_READ, 0, 0, 0, 0) == -1;
+}
+
+static int
+keep_capabilities(void)
+{
+	return prctl(PR_SET_KEEPCAPS, 1, 0, 0, 0) == 0;
+}
+
+/* libnss_systemd asks when it is loaded. */
+static void
+modules_of_nss_may_ask_but_change_nothing(void **state)
+{
+	const struct sandbox nss = {.calls = SANDBOX_NSS};
+
+	(void)state;
+	assert_int_equal(run(&nss, read_capabilities), 0);
+	assert_true(killed(run(&nss, keep_capabilities)));
+	assert_true(killed(run(&bare, read_capabilities)));
 }
 
 static int
@@ -208,6 +233,7 @@ main(void)
 {
 	const struct CMUnitTest tests[] = {
 	    cmocka_unit_test(forbidden_calls_end_the_process),
+	    cmocka_unit_test(modules_of_nss_may_ask_but_change_nothing),
 	    cmocka_unit_test(only_listed_paths_can_be_used),
 	    cmocka_unit_test(a_user_is_taken_on_and_root_is_gone),
 	};
