@@ -23,7 +23,7 @@ load_config(struct kingpost *k)
 	struct buf errors = {.max = ERRORS_MAX};
 	struct config *config = config_load(&k->all.tables, k->layout.config, NULL, &errors);
 
-	if (config_faults(config) > 0) {
+	if (config_faults(config) > 0 || settings_check_trust(config, &errors) > 0) {
 		fputs(buf_cstr(&errors), stderr);
 		config_free(&config);
 	}
@@ -209,22 +209,6 @@ check_row(const struct settings *table, const struct setting *row, void *arg)
 	free(list.items);
 }
 
-/* A network that everybody is in: its trust is an open relay. */
-static void
-check_networks(struct check *c)
-{
-	const struct setting *row = config_row(c->config, 0, STR("mynetworks"));
-	struct conf_place place;
-
-	for (size_t i = 0; i <= config_services(c->config); i++) {
-		struct str rest = str_from(config_value(c->config, i, row, &place)), word;
-		while (str_word(&rest, ", \t", &word))
-			if (str_ends(word, STR("/0")))
-				problem(c, &place, "mynetworks",
-				    "trusts the whole world: an open relay");
-	}
-}
-
 static void
 check_aliases_of_root(struct check *c)
 {
@@ -246,7 +230,6 @@ cmd_check(struct kingpost *k, int argc, char **argv)
 	if (c.config == NULL)
 		return EX_CONFIG;
 	config_each_row(c.config, 0, check_row, &c);
-	check_networks(&c);
 	check_aliases_of_root(&c);
 	config_free(&c.config);
 	if (c.problems > 0)

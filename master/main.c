@@ -129,11 +129,22 @@ master_stop(struct master *m, int signal)
 
 /* --- configuration --- */
 
+static struct config *
+load(const struct master *m, struct buf *errors, size_t *faults)
+{
+	struct config *config = config_load(&m->all.tables, m->all.layout.config, NULL, errors);
+
+	*faults = config_faults(config);
+	if (*faults == 0)
+		*faults = settings_check_trust(config, errors);
+	return config;
+}
+
 int
 master_reload(struct master *m, struct buf *errors)
 {
-	struct config *config = config_load(&m->all.tables, m->all.layout.config, NULL, errors);
-	size_t faults = config_faults(config);
+	size_t faults;
+	struct config *config = load(m, errors, &faults);
 	struct why why;
 
 	m->generation++;
@@ -155,18 +166,19 @@ static int
 first_configuration(struct master *m)
 {
 	struct buf errors = {.max = ERRORS_MAX};
-	struct config *config = config_load(&m->all.tables, m->all.layout.config, NULL, &errors);
+	size_t faults;
+	struct config *config = load(m, &errors, &faults);
 	struct why why = {0};
 	int result = EX_CONFIG;
 
-	if (config_faults(config) > 0)
+	if (faults > 0)
 		fputs(buf_cstr(&errors), stderr);
 	else if (prepare_folders(m, &why) == 0 && prepare_pidfile(m, &why) == 0 &&
 		 units_apply(m, config, &why) == 0 && control_open(m, &why) == 0)
 		result = 0;
 	if (why.text[0] != '\0')
 		fprintf(stderr, "%s: %s\n", m->all.layout.config, why.text);
-	if (config_faults(config) > 0)
+	if (faults > 0)
 		config_free(&config);
 	buf_free(&errors);
 	return result;

@@ -7,6 +7,9 @@ static const struct setting master_rows[] = {
 	"how long what is under way may take to finish when the suite stops"),
     SETTING_TIME_ROW(master_conf, drain_timeout, "1h", 1000, 7 * 24 * 3600 * 1000LL,
 	"how long sessions of a worker that has been replaced (reload, max_requests) may go on"),
+    SETTING_BOOL_ROW(master_conf, open_relay, "no",
+	"yes: a configuration that lets outsiders relay is meant so; without it such a "
+	"configuration is refused"),
     SETTING_TEXT_ROW(master_conf, operators_group, "adm",
 	"members of this group may act on the queue and control the suite; root and the instance's "
 	"owner always may"),

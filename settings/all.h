@@ -23,4 +23,11 @@ struct settings_all {
  */
 void settings_all_init(struct settings_all *all, const struct layout *layout);
 
+/*
+ * What a configuration lets outsiders do: a mynetworks that is malformed, or an open relay that is
+ * not asked for in so many words (open_relay). Each fault is a line in `errors`, with its place;
+ * their number.
+ */
+size_t settings_check_trust(struct config *config, struct buf *errors);
+
 #endif

@@ -16,7 +16,7 @@
 #include "lib/mail/address.h"
 #include "lib/mail/dotstream.h"
 #include "smtpd/conf.h"
-#include "smtpd/networks.h"
+#include "lib/mail/networks.h"
 
 struct chan;
 struct command;

@@ -177,10 +177,34 @@ def test_check_finds_what_would_fail(suite):
     suite.start()
     assert suite.kingpost("check").returncode == 0
     with open(f"{suite.root}/etc/kingpost/kingpost.conf", "a") as f:
-        f.write("virtual_alias_maps = lmdb:/nowhere/virtual\nmynetworks = 0.0.0.0/0\n")
+        f.write("virtual_alias_maps = lmdb:/nowhere/virtual\n")
     done = suite.kingpost("check", check=False)
     assert done.returncode == 78
-    assert "/nowhere/virtual" in done.out and "open relay" in done.out
+    assert "/nowhere/virtual" in done.out
+
+
+@pytest.mark.parametrize("line", ["mynetworks = 0.0.0.0/0", "mynetworks = 127.0.0.0/8, [::]/0", "relay_domains = static:yes", "mynetworks = 10.0.0.1/8"])
+def test_an_open_relay_is_refused_unless_it_is_meant(suite, line):
+    suite.start()
+    conf = f"{suite.root}/etc/kingpost/kingpost.conf"
+    with open(conf) as f:
+        before = f.read()
+    with open(conf, "w") as f:
+        f.write(f"{line}\n{before}")
+    done = suite.kingpost("check", check=False)
+    assert done.returncode == 78 and f"{conf}:1: " in done.err
+    assert suite.kingpost("reload", check=False).returncode == 78
+    suite.stop()
+    assert suite.kingpost("start", check=False).returncode == 78
+    if "10.0.0.1" in line:
+        return
+    with open(conf, "w") as f:
+        f.write(f"{line}\nopen_relay = yes\n{before}")
+    suite.kingpost("start")
+    with suite.smtp() as c:
+        c.ehlo()
+        c.mail("a@b.example")
+        assert c.rcpt("x@elsewhere.example")[0] == 250
 
 
 def test_only_operators_may_control(suite):

@@ -12,7 +12,7 @@
 #include "lib/base/why.h"
 #include "lib/conf/setting.h"
 #include "lib/mail/address.h"
-#include "smtpd/networks.h"
+#include "lib/mail/networks.h"
 
 static void
 test_match(void **state)
@@ -88,6 +88,35 @@ test_empty(void **state)
 	networks_clear(&nets);
 }
 
+static void
+test_open(void **state)
+{
+	static const struct {
+		char *item;
+		bool open;
+	} rows[] = {
+	    {"0.0.0.0/0",       true },
+	    {"128.0.0.0/1",     true },
+	    {"[::]/0",          true },
+	    {"2000::/3",        true },
+	    {"127.0.0.0/8",     false},
+	    {"10.0.0.0/8",      false},
+	    {"[2001:db8::]/32", false},
+	    {"!0.0.0.0/0",      false},
+	    {"192.0.2.1",       false},
+	};
+
+	(void)state;
+	for (size_t i = 0; i < NELEM(rows); i++) {
+		char *items[] = {rows[i].item};
+		struct setting_list list = {items, 1};
+		struct networks nets;
+		assert_int_equal(networks_parse(&nets, &list, NULL), 0);
+		assert_int_equal(networks_open(&nets), rows[i].open);
+		networks_clear(&nets);
+	}
+}
+
 int
 main(void)
 {
@@ -95,6 +124,7 @@ main(void)
 	    cmocka_unit_test(test_match),
 	    cmocka_unit_test(test_refused),
 	    cmocka_unit_test(test_empty),
+	    cmocka_unit_test(test_open),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

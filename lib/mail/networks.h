@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: ISC */
 /* Lists of networks: "127.0.0.0/8", "[2001:db8::]/32", "192.0.2.1", "!192.0.2.7"; the first that
  * matches decides. */
-#ifndef SMTPD_NETWORKS_H
-#define SMTPD_NETWORKS_H
+#ifndef KP_MAIL_NETWORKS_H
+#define KP_MAIL_NETWORKS_H
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -22,6 +22,12 @@ struct networks {
 int networks_parse(
     struct networks *nets, const struct setting_list *list, struct why *why) KP_MUST_USE;
 void networks_clear(struct networks *nets);
+
+/*
+ * Whether it names a network so wide (more than a /8, or than an IPv6 /16) that outsiders must be
+ * in it.
+ */
+bool networks_open(const struct networks *nets);
 
 /* An IPv4 address in IPv6 clothing (::ffff:192.0.2.1) matches as IPv4. */
 bool networks_match(const struct networks *nets, const struct sockaddr_storage *sa);

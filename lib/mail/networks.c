@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: ISC */
 /* Who is trusted by address. An unreadable list is an error at the start, never "nobody" or
  * "everybody". */
-#include "smtpd/networks.h"
+#include "lib/mail/networks.h"
 
 #include <netinet/in.h>
 #include <stdlib.h>
@@ -109,6 +109,15 @@ networks_clear(struct networks *nets)
 {
 	free(nets->rows);
 	*nets = (struct networks){0};
+}
+
+bool
+networks_open(const struct networks *nets)
+{
+	for (size_t i = 0; i < nets->n; i++)
+		if (!nets->rows[i].except && nets->rows[i].bits < (nets->rows[i].n == 4 ? 8 : 16))
+			return true;
+	return false;
 }
 
 bool
