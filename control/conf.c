@@ -11,7 +11,9 @@
 #include <unistd.h>
 
 #include "control/kingpost.h"
+#include "lib/base/io.h"
 #include "lib/base/map.h"
+#include "lib/base/net.h"
 #include "lib/base/why.h"
 #include "lib/table/table.h"
 
@@ -219,6 +221,35 @@ check_aliases_of_root(struct check *c)
 		    "there is no alias file; mail to root and postmaster has nowhere to go");
 }
 
+/* A port that another program has, as far as this caller can tell: while the suite runs the ports
+ * are its own. */
+static void
+check_ports(struct check *c, const struct kingpost *k)
+{
+	const struct setting list_row = {.name = "listen", .type = SETTING_LIST};
+	struct why why;
+	struct chan_client *running = client_connect(k, "control", &why);
+	bool ours = running != NULL || geteuid() != 0;
+
+	chan_client_free(&running);
+	for (size_t i = 1; i <= config_services(c->config) && !ours; i++) {
+		struct conf_place place;
+		struct setting_list list = {0};
+		const struct setting *row = config_row(c->config, i, STR("listen"));
+		if (setting_set(&list_row, &list, str_from(config_value(c->config, i, row, &place)),
+			&why) == -1)
+			continue;
+		for (size_t n = 0; n < list.n; n++) {
+			int fd = net_listen(list.items[n], &why);
+			if (fd == -1)
+				problem(c, &place, config_service_name(c->config, i), why.text);
+			fd_close(&fd);
+			free(list.items[n]);
+		}
+		free(list.items);
+	}
+}
+
 int
 cmd_check(struct kingpost *k, int argc, char **argv)
 {
@@ -231,6 +262,7 @@ cmd_check(struct kingpost *k, int argc, char **argv)
 		return EX_CONFIG;
 	config_each_row(c.config, 0, check_row, &c);
 	check_aliases_of_root(&c);
+	check_ports(&c, k);
 	config_free(&c.config);
 	if (c.problems > 0)
 		printf("%zu problem%s\n", c.problems, c.problems == 1 ? "" : "s");

@@ -31,6 +31,7 @@ type_name(const struct setting *row)
 	    [SETTING_INT] = "number",
 	    [SETTING_BOOL] = "yes or no",
 	    [SETTING_TEXT] = "text",
+	    [SETTING_COMMAND] = "command",
 	    [SETTING_LIST] = "list",
 	    [SETTING_WORD] = "one of: ",
 	};

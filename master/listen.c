@@ -4,12 +4,9 @@
  * connections to configured targets for workers that cannot open them. A listener that a reload
  * keeps is not touched: no connection is lost.
  */
-#include <arpa/inet.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <netdb.h>
-#include <netinet/in.h>
-#include <netinet/tcp.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -20,64 +17,11 @@
 
 #include "lib/base/io.h"
 #include "lib/base/mem.h"
+#include "lib/base/net.h"
 #include "lib/base/why.h"
 #include "master/master.h"
 
-enum { BACKLOG = 4096 };
-
-/* "HOST:PORT" with a literal address, "[V6]:PORT", or "*:PORT". The caller frees *info. */
-static int
-parse_address(const char *text, struct addrinfo **info, struct why *why)
-{
-	struct str s = str_from(text);
-	ptrdiff_t colon = str_rchr(s, ':');
-	struct addrinfo hints = {
-	    .ai_socktype = SOCK_STREAM, .ai_flags = AI_NUMERICHOST | AI_NUMERICSERV | AI_PASSIVE};
-	char host[64];
-
-	if (colon <= 0)
-		return why_perm(
-		    why, NULL, "%s: expected ADDRESS:PORT, [IPV6]:PORT or *:PORT", text);
-	struct str name = str_sub(s, 0, (size_t)colon);
-	if (str_starts(name, STR("[")) && str_ends(name, STR("]")))
-		name = str_sub(name, 1, name.n - 2);
-	if (!str_copy(host, sizeof host, str_is(name, "*") ? STR("::") : name))
-		return why_perm(why, NULL, "%s: the address is too long", text);
-	int error = getaddrinfo(host, text + colon + 1, &hints, info);
-	if (error != 0)
-		return why_perm(
-		    why, NULL, "%s: expected a literal address and a port number", text);
-	return 0;
-}
-
-static int
-bind_address(const char *text, struct why *why)
-{
-	struct addrinfo *info = NULL;
-	int on = 1, v6only = strncmp(text, "*:", 2) != 0, fd = -1;
-
-	if (parse_address(text, &info, why) == -1 || info == NULL)
-		return -1;
-	fd = socket(info->ai_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-	if (fd == -1) {
-		why_sys(why, NULL, "listen on %s", text);
-		goto fail;
-	}
-	if (setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on) == -1 ||
-	    setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on) == -1 ||
-	    (info->ai_family == AF_INET6 &&
-		setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &v6only, sizeof v6only) == -1) ||
-	    bind(fd, info->ai_addr, info->ai_addrlen) == -1 || listen(fd, BACKLOG) == -1) {
-		why_sys(why, NULL, "listen on %s", text);
-		goto fail;
-	}
-	freeaddrinfo(info);
-	return fd;
-fail:
-	fd_close(&fd);
-	freeaddrinfo(info);
-	return -1;
-}
+enum { BACKLOG = 4096 }; /* of the sockets in run/ */
 
 struct listener *
 listen_find(struct master *m, const char *address)
@@ -96,7 +40,7 @@ listen_want(struct master *m, const struct setting_list *list, struct why *why)
 	for (size_t i = 0; i < list->n; i++) {
 		struct listener *l = listen_find(m, list->items[i]);
 		if (l == NULL) {
-			int fd = bind_address(list->items[i], why);
+			int fd = net_listen(list->items[i], why);
 			if (fd == -1)
 				return -1;
 			l = xcalloc(1, sizeof *l);
@@ -190,7 +134,7 @@ listen_connect(const char *target, struct why *why)
 	if (strncmp(target, "inet:", 5) != 0)
 		return why_perm(
 		    why, "5.3.5", "%s: expected unix:PATH or inet:ADDRESS:PORT", target);
-	if (parse_address(target + 5, &info, why) == -1 || info == NULL)
+	if (net_address(target + 5, &info, why) == -1 || info == NULL)
 		return -1;
 	int fd = connect_to(info->ai_family, info->ai_addr, info->ai_addrlen, target, why);
 	freeaddrinfo(info);

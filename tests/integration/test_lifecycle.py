@@ -80,6 +80,9 @@ def test_a_port_in_use_is_said(suite):
             other.start()
         assert "Address already in use" in str(e.value)
         assert other.run_script("--status").returncode == 3
+        if os.geteuid() == 0:
+            done = other.kingpost("check", check=False)
+            assert done.returncode == 78 and f"127.0.0.1:{suite.port}: Address already in use" in done.out
     finally:
         other.end()
 
