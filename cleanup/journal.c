@@ -305,9 +305,11 @@ static int
 on_name(void *arg, const char *name)
 {
 	struct journal *j = arg;
-	uint64_t number = segment_number(name);
+	uint64_t number = segment_number(name), unmade = segment_unmade_number(name);
 	struct why why = {0};
 
+	if (unmade >> SLOT_SHIFT == j->c->ids.slot + 1 && unlinkat(j->c->newfd, name, 0) == -1)
+		log_warning("journal: cannot remove %s", name);
 	if (number >> SLOT_SHIFT != j->c->ids.slot + 1)
 		return 0;
 	if ((number & NUMBER_MASK) > j->last_number)

@@ -559,7 +559,8 @@ incoming_cleanup_gone(struct service *s, struct chan *ch)
 
 /* --- new/ --- */
 
-/* A file that its writer left behind with an OPEN head: no 250 was given. */
+/* A file that its writer left behind with an OPEN head: no 250 was given. The lock is ours until it
+ * is removed: see qfile_create(). */
 static void
 look_at_file(struct qmgr *q, const char *name)
 {
@@ -568,12 +569,11 @@ look_at_file(struct qmgr *q, const char *name)
 	struct why why;
 	int fd = openat(dir, name, O_RDWR | O_CLOEXEC | O_NOFOLLOW);
 
-	if (fd == -1 || qfile_locked(fd)) {
+	if (fd == -1 || !qfile_claim(fd)) {
 		fd_close(&fd);
 		return;
 	}
 	enum qfile_state state = qfile_read(fd, &r, false, &why);
-	close(fd);
 	switch (state) {
 	case QFILE_OPEN:
 		log_info("%s: never committed: removed", name);
@@ -591,6 +591,7 @@ look_at_file(struct qmgr *q, const char *name)
 			log_error("%s", why.text);
 		break;
 	}
+	close(fd);
 }
 
 static void

@@ -172,7 +172,8 @@ on_name(void *arg, const char *name)
 		check_segment(run, name, fd);
 	else if (fd != -1 && qid_valid(str_from(name)))
 		check_file(run, name, fd);
-	else if (fd != -1 && !str_starts(str_from(name), STR("ids")))
+	else if (fd != -1 && !str_starts(str_from(name), STR("ids")) &&
+		 segment_unmade_number(name) == 0)
 		problem(run, name, "a file that does not belong here");
 	if (fd != -1)
 		close(fd);

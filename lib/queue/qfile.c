@@ -27,7 +27,7 @@
 #include "lib/base/why.h"
 #include "lib/queue/entry.h"
 
-enum { READ_PART = 256 * 1024 };
+enum { READ_PART = 256 * 1024, CREATE_TRIES = 100 };
 
 static int
 head_write(const struct qfile *qf)
@@ -49,21 +49,50 @@ hash_new(void)
 	return hash;
 }
 
-int
-qfile_create(struct qfile *qf, int dirfd, const char *id, uint64_t arrived, struct why *why)
+bool
+qfile_claim(int fd)
 {
 	struct flock whole = {.l_type = F_WRLCK, .l_whence = SEEK_SET};
 
+	return fcntl(fd, F_OFD_SETLK, &whole) == 0;
+}
+
+/*
+ * Between the name and the lock qmgr may take the file for what a dead writer left. It does so with
+ * the lock in its own hand, so one of the two sees the other: then the file is made once more.
+ */
+static int
+create_locked(int dirfd, const char *id)
+{
+	struct stat st;
+
+	for (int tries = 0; tries < CREATE_TRIES; tries++) {
+		int fd =
+		    openat(dirfd, id, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0660);
+		if (fd == -1 && errno == EEXIST && tries > 0)
+			continue;
+		if (fd == -1)
+			return -1;
+		if (qfile_claim(fd) && fstat(fd, &st) == 0 && st.st_nlink > 0)
+			return fd;
+		close(fd);
+	}
+	errno = EAGAIN;
+	return -1;
+}
+
+int
+qfile_create(struct qfile *qf, int dirfd, const char *id, uint64_t arrived, struct why *why)
+{
 	*qf = (struct qfile){
 	    .dirfd = dirfd, .head = {.state = HEAD_OPEN, .arrived = arrived}
         };
 	snprintf(qf->head.id, sizeof qf->head.id, "%s", id);
-	qf->fd = openat(dirfd, id, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0660);
+	qf->fd = create_locked(dirfd, id);
 	if (qf->fd == -1)
 		return why_sys(why, "4.3.0", "create queue file");
 	qf->hash = hash_new();
-	if (fcntl(qf->fd, F_OFD_SETLK, &whole) == -1 || fchmod(qf->fd, 0660) == -1 ||
-	    head_write(qf) == -1) {
+	if (fchmod(qf->fd, 0660) == -1 || head_write(qf) == -1) {
 		why_sys(why, "4.3.0", "write queue file");
 		qfile_abort(qf);
 		return -1;
@@ -116,14 +145,6 @@ qfile_close(struct qfile *qf)
 	fd_close(&qf->fd);
 	XXH3_freeState(qf->hash);
 	qf->hash = NULL;
-}
-
-bool
-qfile_locked(int fd)
-{
-	struct flock whole = {.l_type = F_RDLCK, .l_whence = SEEK_SET};
-
-	return fcntl(fd, F_OFD_GETLK, &whole) == 0 && whole.l_type != F_UNLCK;
 }
 
 uint64_t

@@ -56,7 +56,7 @@ struct qfile_read {
 
 enum qfile_state {
 	QFILE_DAMAGED = -1,
-	QFILE_OPEN, /* its writer has not finished; see `locked` */
+	QFILE_OPEN, /* its writer has not finished; see qfile_claim() */
 	QFILE_WHOLE,
 };
 
@@ -67,7 +67,9 @@ enum qfile_state {
  */
 enum qfile_state qfile_read(int fd, struct qfile_read *r, bool verify, struct why *why) KP_MUST_USE;
 void qfile_read_clear(struct qfile_read *r);
-bool qfile_locked(int fd);
+/* Takes the lock that a writer holds on its file, until `fd` is closed: whoever has it may remove
+ * what was never committed. false: the writer lives. */
+bool qfile_claim(int fd);
 uint64_t qfile_key(const struct head *h);
 
 /* Where entries begin for a head: behind the envelope, aligned. */

@@ -2,8 +2,8 @@
 /*
  * The writer's side of a segment. The order that durability hangs on:
  *
- *  1. zeros over the whole file, header with the first seal, fsync, fsync of the folder: before any
- * message;
+ *  1. zeros over the whole file, header with the first seal, fsync, its name, fsync of the folder:
+ * before any message;
  *  2. frames and messages of a group, then one fdatasync; size and blocks do not change, so it is
  * the data alone;
  *  3. the mark "durable up to here", not synced: it outlives the process, and after a power cut the
@@ -35,23 +35,44 @@
 
 enum { ZEROS = 1 << 20, IOV_GROUP = 1000 };
 
+#define MADE "segment-"
+#define UNMADE "making-"
+
+static void
+make_name(const char *prefix, uint64_t number, char *name)
+{
+	snprintf(
+	    name, SEGMENT_NAME_SIZE, "%s%08llX", prefix, (unsigned long long)number & 0xffffffff);
+}
+
+static uint64_t
+number_of(const char *prefix, const char *name)
+{
+	char again[SEGMENT_NAME_SIZE];
+
+	if (strncmp(name, prefix, strlen(prefix)) != 0)
+		return 0;
+	uint64_t number = strtoull(name + strlen(prefix), NULL, 16);
+	make_name(prefix, number, again);
+	return strcmp(name, again) == 0 ? number : 0;
+}
+
 void
 segment_name(uint64_t number, char *name)
 {
-	snprintf(
-	    name, SEGMENT_NAME_SIZE, "segment-%08llX", (unsigned long long)number & 0xffffffff);
+	make_name(MADE, number, name);
 }
 
 uint64_t
 segment_number(const char *name)
 {
-	char again[SEGMENT_NAME_SIZE];
+	return number_of(MADE, name);
+}
 
-	if (strncmp(name, "segment-", 8) != 0)
-		return 0;
-	uint64_t number = strtoull(name + 8, NULL, 16);
-	segment_name(number, again);
-	return strcmp(name, again) == 0 ? number : 0;
+uint64_t
+segment_unmade_number(const char *name)
+{
+	return number_of(UNMADE, name);
 }
 
 uint64_t
@@ -119,18 +140,21 @@ segment_seal(struct segment *sg, struct why *why)
 int
 segment_create(struct segment *sg, int dirfd, uint64_t number, uint64_t size, struct why *why)
 {
-	char name[SEGMENT_NAME_SIZE];
+	char name[SEGMENT_NAME_SIZE], unmade[SEGMENT_NAME_SIZE];
 
-	segment_name(number, name);
+	make_name(MADE, number, name);
+	make_name(UNMADE, number, unmade);
 	*sg = (struct segment){
 	    .number = number, .size = size, .end = SEGMENT_START, .durable = SEGMENT_START};
-	sg->fd = openat(dirfd, name, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0660);
+	(void)unlinkat(dirfd, unmade, 0); /* an earlier worker's: the numbers are the slot's own */
+	sg->fd = openat(dirfd, unmade, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0660);
 	if (sg->fd == -1)
 		return why_sys(why, "4.3.0", "create %s", name);
 	if (fchmod(sg->fd, 0660) == -1 || lock(sg->fd) == -1 || zero(sg->fd, size) == -1 ||
-	    header_write(sg) == -1 || fsync(sg->fd) == -1 || fsync(dirfd) == -1) {
+	    header_write(sg) == -1 || fsync(sg->fd) == -1 ||
+	    renameat2(dirfd, unmade, dirfd, name, RENAME_NOREPLACE) == -1 || fsync(dirfd) == -1) {
 		why_sys(why, "4.3.0", "prepare %s", name);
-		unlinkat(dirfd, name, 0);
+		(void)unlinkat(dirfd, unmade, 0);
 		fd_close(&sg->fd);
 		return -1;
 	}

@@ -45,10 +45,15 @@ struct segment {
 void segment_name(uint64_t number, char *name);
 /* The number in a name, 0 where it is no segment's. */
 uint64_t segment_number(const char *name);
+/* The same for one that is being made, or that its maker left when it died. */
+uint64_t segment_unmade_number(const char *name);
 
 /* --- the writer: cleanup --- */
 
-/* Makes a segment of `size` bytes, zeroed, sealed and synced, and locks it. */
+/*
+ * Makes a segment of `size` bytes, zeroed, sealed and synced, and locks it. Only then it gets its
+ * name, so that nobody finds it half made; until then it is "making-00000001".
+ */
 int segment_create(
     struct segment *sg, int dirfd, uint64_t number, uint64_t size, struct why *why) KP_MUST_USE;
 

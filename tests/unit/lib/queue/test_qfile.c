@@ -54,12 +54,15 @@ test_write_and_read(void **state)
 	assert_int_equal(qfile_write(&qf, str_sub(content, 0, 7), &why), 0);
 	int fd = openat(new, ID1, O_RDWR);
 	assert_int_equal(qfile_read(fd, &r, true, &why), QFILE_OPEN);
-	assert_true(qfile_locked(fd));
+	assert_false(qfile_claim(fd));
 	assert_int_equal(qfile_write(&qf, str_from_at(content, 7), &why), 0);
 	assert_int_equal(qfile_finish(&qf, envelope, &why), 0);
 	assert_int_equal(qfile_sync(&qf, &why), 0);
 	qfile_close(&qf);
-	assert_false(qfile_locked(fd));
+	assert_true(qfile_claim(fd));
+	int other = openat(new, ID1, O_RDWR);
+	assert_false(qfile_claim(other));
+	close(other);
 	assert_int_equal(qfile_read(fd, &r, true, &why), QFILE_WHOLE);
 	assert_int_equal(r.head.content_size, content.n);
 	assert_true(str_eq(r.envelope, envelope));

@@ -130,6 +130,29 @@ test_append_and_walk(void **state)
 	assert_int_equal(walk_from(1, SEGMENT_START).damaged, 0);
 }
 
+/* A segment that its maker left half made is nobody's: it has no segment's name, and goes. */
+static void
+test_half_made(void **state)
+{
+	const char *left = "making-00000009";
+	int new = scratch.folders.fd[FOLDER_NEW];
+	struct segment sg;
+	struct why why;
+
+	(void)state;
+	close(openat(new, left, O_WRONLY | O_CREAT, 0600));
+	assert_int_equal(segment_number(left), 0);
+	assert_int_equal(segment_unmade_number(left), 9);
+	assert_int_equal(segment_unmade_number("segment-00000009"), 0);
+	assert_int_equal(segment_create(&sg, new, 9, SIZE, &why), 0);
+	assert_int_equal(faccessat(new, left, F_OK, 0), -1);
+	assert_string_equal(walk_from(9, SEGMENT_START).ids, "");
+	segment_close(&sg);
+	/* Nor does one take the place of another. */
+	assert_int_equal(segment_create(&sg, new, 9, SIZE, &why), -1);
+	assert_int_equal(faccessat(new, left, F_OK, 0), -1);
+}
+
 static void
 poke(uint64_t number, off_t at)
 {
@@ -217,6 +240,7 @@ main(void)
 {
 	const struct CMUnitTest tests[] = {
 	    cmocka_unit_test(test_append_and_walk),
+	    cmocka_unit_test(test_half_made),
 	    cmocka_unit_test(test_damage_in_the_middle),
 	    cmocka_unit_test(test_torn_tail),
 	    cmocka_unit_test(test_forged_frame),
