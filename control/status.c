@@ -68,6 +68,8 @@ show_metric(struct view *v, const json_t *row)
 		putchar('\n');
 	v->metrics = true;
 	printf("%-42s %14lld", json_string_value(json_object_get(row, "name")), (long long)value);
+	if (kind != NULL && strcmp(kind, "gauge") != 0)
+		printf(" %10.1f/s", json_real_value(json_object_get(row, "rate")));
 	if (kind != NULL && strcmp(kind, "histogram") == 0 && value > 0)
 		printf(
 		    "   mean %.3f ms", (double)json_integer_value(json_object_get(row, "sum_us")) /

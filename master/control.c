@@ -67,6 +67,42 @@ say_workers(struct master *m, struct chan *ch, const struct chan_head *head)
 }
 
 static void
+take_sample(struct master *m, struct sample *s)
+{
+	struct metric_slot sum;
+
+	metrics_sum(m->metrics, METRIC_SLOTS, &sum);
+	s->when_ms = clock_ms();
+	for (int i = 0; i < METRIC_COUNT; i++)
+		s->counts[i] = sum.values[i].count;
+}
+
+static void
+on_sample(evutil_socket_t fd, short what, void *arg)
+{
+	struct master *m = arg;
+
+	(void)fd;
+	(void)what;
+	take_sample(m, &m->samples[m->next_sample]);
+	m->next_sample = (m->next_sample + 1) % SAMPLES;
+}
+
+/* A second's worth of a counter, over the time since the oldest sample. */
+static double
+rate_of(const struct master *m, int metric, uint64_t now)
+{
+	const struct sample *oldest = &m->samples[m->next_sample];
+
+	if (oldest->when_ms == 0)
+		oldest = &m->samples[0];
+	int64_t ms = clock_ms() - oldest->when_ms;
+	if (oldest->when_ms == 0 || ms <= 0 || now < oldest->counts[metric])
+		return 0;
+	return (double)(now - oldest->counts[metric]) * 1000 / (double)ms;
+}
+
+static void
 say_metrics(struct master *m, struct chan *ch, const struct chan_head *head)
 {
 	struct metric_slot sum;
@@ -78,9 +114,10 @@ say_metrics(struct master *m, struct chan *ch, const struct chan_head *head)
 		char line[1024];
 		static const char *const kinds[] = {"counter", "gauge", "histogram"};
 		int n = snprintf(line, sizeof line,
-		    "{\"type\":\"metric\",\"name\":\"%s\",\"kind\":\"%s\",\"value\":%" PRIu64
-		    ",\"sum_us\":%" PRIu64 ",\"buckets\":[",
-		    row->name, kinds[row->kind], v->count, v->sum);
+		    "{\"type\":\"metric\",\"name\":\"%s\",\"kind\":\"%s\",\"rate\":%.3f,\"value\":"
+		    "%" PRIu64 ",\"sum_us\":%" PRIu64 ",\"buckets\":[",
+		    row->name, kinds[row->kind],
+		    row->kind == METRIC_GAUGE ? 0.0 : rate_of(m, i, v->count), v->count, v->sum);
 		for (int b = 0; b < METRIC_BUCKETS && row->kind == METRIC_HISTOGRAM; b++)
 			n += snprintf(line + n, sizeof line - (size_t)n, "%s%" PRIu64,
 			    b > 0 ? "," : "", v->buckets[b]);
@@ -247,7 +284,12 @@ control_open(struct master *m, struct why *why)
 	char path[PATH_MAX + 32];
 	const struct group *gr =
 	    m->conf.operators_group[0] != '\0' ? getgrnam(m->conf.operators_group) : NULL;
+	const struct timeval every = clock_tv(SAMPLE_MS);
 
+	take_sample(m, &m->samples[m->next_sample++]);
+	m->ev_sample = event_new(m->loop.base, -1, EV_TIMEOUT | EV_PERSIST, on_sample, m);
+	if (m->ev_sample == NULL || event_add(m->ev_sample, &every) == -1)
+		return why_temp(why, NULL, "control: no timer");
 	m->control_fd = listen_unix(m, "control", 0660, why);
 	if (m->control_fd == -1)
 		return -1;
@@ -271,5 +313,8 @@ control_close(struct master *m)
 	if (m->ev_control != NULL)
 		event_free(m->ev_control);
 	m->ev_control = NULL;
+	if (m->ev_sample != NULL)
+		event_free(m->ev_sample);
+	m->ev_sample = NULL;
 	fd_close(&m->control_fd);
 }

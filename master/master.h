@@ -19,7 +19,17 @@
 struct event;
 struct why;
 
-enum { METRIC_SLOTS = 256 };
+enum {
+	METRIC_SLOTS = 256,
+	SAMPLES = 13, /* of the counters, SAMPLE_MS apart: rates are those of the last minute */
+	SAMPLE_MS = 5000,
+};
+
+/* The counters at a moment. */
+struct sample {
+	int64_t when_ms;
+	uint64_t counts[METRIC_COUNT];
+};
 
 enum worker_state {
 	WORKER_STARTING, /* has been told START */
@@ -87,6 +97,9 @@ struct master {
 	int metrics_fd;
 	struct metric_slot *metrics;
 	bool slot_used[METRIC_SLOTS];
+	struct sample samples[SAMPLES]; /* a ring; when_ms 0: not taken yet */
+	size_t next_sample;
+	struct event *ev_sample;
 	struct pidfh *pidfile;
 	int control_fd;
 	struct event *ev_control;
