@@ -138,7 +138,7 @@ make_origin(char **argv)
 
 	/* Where it does not fit it is cut: a note for people. */
 	(void)!buf_puts(&out, "cmd=");
-	for (int i = 0; argv[i] != NULL && i < 64; i++)
+	for (int i = 0; i < 64 && argv[i] != NULL; i++)
 		(void)!buf_printf(&out, "%s%.200s", i > 0 ? " " : "", argv[i]);
 	(void)!buf_printf(&out, " cwd=%s", folder != NULL ? folder : "?");
 	free(folder);

@@ -39,7 +39,7 @@ open_session(const struct layout *layout, char **argv, struct why *why)
 		goto fail;
 	}
 	struct buf origin = {.max = 3000};
-	for (int i = 0; argv[i] != NULL && i < 64; i++)
+	for (int i = 0; i < 64 && argv[i] != NULL; i++)
 		(void)!buf_printf(&origin, "%s%.200s",
 		    i > 0 ? " " : "cmd=", argv[i]); /* cut where it does not fit */
 	struct msg_submit_smtp request = {.origin = buf_view(&origin), .socket = fds[0]};
