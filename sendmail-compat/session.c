@@ -78,9 +78,48 @@ carry(int from, int to)
 	return n;
 }
 
+/*
+ * What a caller says, with the line ends of SMTP. One whose first line ends with LF alone (a shell
+ * script) ends all of its lines so, the final dot too; any other's bytes go as they are.
+ */
+struct caller {
+	enum { ENDS_UNKNOWN, ENDS_CRLF, ENDS_LF } ends;
+	char last;
+};
+
+static void
+learn_ends(struct caller *caller, const char *p, size_t n)
+{
+	const char *lf = memchr(p, '\n', n);
+
+	if (lf != NULL && caller->ends == ENDS_UNKNOWN)
+		caller->ends = (lf > p ? lf[-1] : caller->last) == '\r' ? ENDS_CRLF : ENDS_LF;
+}
+
+static ssize_t
+carry_caller(struct caller *caller, int to)
+{
+	char part[PART], lines[2 * PART];
+	size_t used = 0;
+	ssize_t n;
+
+	while ((n = read(STDIN_FILENO, part, sizeof part)) == -1 && errno == EINTR)
+		;
+	if (n <= 0)
+		return n;
+	learn_ends(caller, part, (size_t)n);
+	for (ssize_t i = 0; i < n; i++) {
+		if (part[i] == '\n' && caller->ends == ENDS_LF && caller->last != '\r')
+			lines[used++] = '\r';
+		lines[used++] = caller->last = part[i];
+	}
+	return write_all(to, lines, used) == -1 ? -1 : n;
+}
+
 static int
 relay(int socket)
 {
+	struct caller caller = {ENDS_UNKNOWN, '\0'};
 	struct pollfd p[] = {
 	    {STDIN_FILENO, POLLIN, 0},
             {socket,       POLLIN, 0}
@@ -96,7 +135,7 @@ relay(int socket)
 			return EX_OK; /* smtpd has ended the session */
 		if (p[0].revents == 0)
 			continue;
-		ssize_t n = carry(STDIN_FILENO, socket);
+		ssize_t n = carry_caller(&caller, socket);
 		if (n == -1)
 			return EX_OSERR;
 		if (n == 0) {

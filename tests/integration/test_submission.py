@@ -118,6 +118,18 @@ def test_smtp_over_a_pipe(shared):
     shared.wait_mail(1, having=b"by-bs")
 
 
+def test_smtp_over_a_pipe_from_a_shell_script(shared):
+    """Whose lines end with LF, the final dot too; one whose lines end with CRLF is taken at its word."""
+    script = ("EHLO me", f"MAIL FROM:<{USER}@localhost>", f"RCPT TO:<{USER}@localhost>", "DATA", "Subject: by-lf", "", "hi", ".", "QUIT")
+    out = shared.sendmail("-bs", input="".join(f"{c}\n" for c in script)).out
+    assert re.findall(r"^(\d{3}) ", out, re.M) == ["220", "250", "250", "250", "354", "250", "221"], out
+    _, mail = shared.wait_mail(1, having=b"by-lf")[0]
+    assert mail.endswith(b"\n\nhi\n")
+    out = shared.sendmail("-bs", input="".join(f"{c}\r\n" for c in script).replace("by-lf", "by-crlf").replace("hi\r\n", "hi\n.\nho\r\n")).out
+    _, mail = shared.wait_mail(1, having=b"by-crlf")[0]
+    assert mail.endswith(b"ho\n")
+
+
 def test_verify(shared):
     assert "deliverable" in shared.sendmail("-bv", USER).out
     done = shared.sendmail("-bv", "no-such-user", check=False)
