@@ -5,7 +5,7 @@ import re
 
 import pytest
 
-from conftest import message, wait_until
+from conftest import USERS, message, wait_until
 
 
 def send(suite, to, body="hello\n", sender="a@source.example", **kw):
@@ -80,7 +80,6 @@ def test_a_temporary_refusal_is_tried_again(suite, server, verb):
 def test_a_permanent_refusal_bounces(suite, server, verb):
     hop = server(**{verb: "550 5.7.1 never"})
     suite.start(f"relayhost = [127.0.0.1]:{hop.port}")
-    from conftest import USERS
     send(suite, "b@far.example", sender=f"{USERS[0]}@localhost")
     suite.wait_log(r"dsn=5\.7\.1, status=bounced \(host 127\.0\.0\.1\[127\.0\.0\.1\] said: 550 5\.7\.1 never")
     dsn = suite.wait_mail(1)[0][1].decode()
@@ -163,3 +162,29 @@ def test_smarter_clients_see_the_size_limit(suite):
         c.mail("a@b.example")
         c.rcpt("x@y.example")
         assert c.data("x" * 70 + "\r\n" + ("y" * 70 + "\r\n") * 3000)[0] == 552
+
+
+@pytest.mark.parametrize("option,verb", [
+    *(("-r", v) for v in ("CONNECT", "EHLO", "MAIL", "RCPT", "DATA", ".")),
+    *(("-q", v) for v in ("CONNECT", "MAIL", "RCPT", "DATA", "."))])  # a server that hangs up at EHLO is asked again with HELO
+def test_a_real_sink_that_defers_or_disconnects(suite, sink, option, verb):
+    """Postfix's own smtp-sink as the next hop: nothing is lost, and all arrives when it has become kind."""
+    bad = sink(option, verb)
+    suite.start(f"relayhost = [127.0.0.1]:{bad.port}", "minimal_backoff_time = 1s", "maximal_backoff_time = 1s")
+    send(suite, "b@far.example")
+    suite.wait_log("status=deferred")
+    assert len(suite.queue()) == 1
+    bad.end()
+    good = sink(port=bad.port)
+    good.wait(1)
+    suite.wait_empty()
+
+
+@pytest.mark.parametrize("verb", ["MAIL", "RCPT", "DATA", "."])
+def test_a_real_sink_that_refuses(suite, sink, verb):
+    bad = sink("-f", verb)
+    suite.start(f"relayhost = [127.0.0.1]:{bad.port}")
+    send(suite, "b@far.example", sender=f"{USERS[0]}@localhost")
+    suite.wait_log(r"dsn=5\.\d\.\d, status=bounced")
+    suite.wait_mail(1, having=b"Undelivered Mail")
+    suite.wait_empty()
