@@ -425,7 +425,7 @@ log_message_id(const struct transaction *t)
 
 	if (!header_find(header, "Message-Id", &f) &&
 	    !header_find(buf_view(&t->content), "Message-Id", &f))
-		f.value = STR_EMPTY;
+		f.value = STR("<>");
 	buf_init(&id, 1024);
 	if (header_unfold(f.value, &id) == -1)
 		buf_reset(&id);

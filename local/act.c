@@ -75,6 +75,10 @@ environment_make(const struct job *j, const struct leaf *leaf, struct buf *out)
 	    {"DOMAIN",             j->parts.domain					    },
 	    {"EXTENSION",          str_from(j->extension)                                     },
 	    {"CLIENT_ADDRESS",     str_from(d->client_addr)                                   },
+	    {"CLIENT_HOSTNAME",    str_from(d->client_name)                                   },
+	    {"CLIENT_HELO",        str_from(d->helo)                                          },
+	    {"CLIENT_PROTOCOL",    str_from(d->proto)                                         },
+	    {"SASL_USERNAME",      str_from(d->login)                                         },
 	    {"QUEUE_ID",           str_from(d->queue_id)                                      },
 	    {"MAIL_CONFIG",        str_from(d->l->s->root)                                    },
 	};
@@ -112,6 +116,9 @@ leaf_result(struct job *j, enum delivery_status status, const struct why *why)
 
 	if (status == DELIVERY_SENT)
 		done_add(j->d->l, j->d->queue_id, j->index, leaf_key(&j->leaves[j->leaf]));
+	if (status == DELIVERY_DEFERRED && j->leaves[j->leaf].kind == LEAF_MAILBOX &&
+	    strcmp(why->code, "4.2.0") == 0)
+		agent_renew(j->d->l, &j->leaves[j->leaf].who); /* the mailbox may be missing */
 	j->deferred = j->deferred || status == DELIVERY_DEFERRED;
 	j->bounced = j->bounced || status == DELIVERY_BOUNCED;
 	if (worse || (status == DELIVERY_SENT && !j->deferred && !j->bounced))

@@ -27,6 +27,7 @@ struct agent {
 	struct agent_user who;
 	struct chan *ch;
 	bool dead;          /* its channel is about to end: takes no more */
+	bool leaving;       /* it ends what it has, and takes no more */
 	struct chan *spawn; /* while it is being started */
 	uint32_t spawn_request;
 	size_t busy; /* requests under way */
@@ -99,7 +100,7 @@ on_idle(KP_UNUSED evutil_socket_t fd, KP_UNUSED short what, void *arg)
 static void
 agent_rest(struct agent *a)
 {
-	struct timeval tv = clock_tv(a->l->conf->local_agent_idle_time);
+	struct timeval tv = clock_tv(a->leaving ? 0 : a->l->conf->local_agent_idle_time);
 
 	if (event_add(a->idle, &tv) == -1)
 		fatal("no timer");
@@ -287,7 +288,7 @@ agent_find(struct local *l, const struct agent_user *who)
 	struct agent *a;
 
 	TAILQ_FOREACH (a, &l->agents, link)
-		if (!a->dead && same_user(&a->who, who))
+		if (!a->dead && !a->leaving && same_user(&a->who, who))
 			return a;
 	return NULL;
 }
@@ -376,6 +377,18 @@ agent_cancel(struct agent_wish **wp)
 	w->on_reply = NULL;
 	if (w->agent == NULL)
 		wish_free(&w);
+}
+
+void
+agent_renew(struct local *l, const struct agent_user *who)
+{
+	struct agent *a = agent_find(l, who);
+
+	if (a == NULL)
+		return;
+	a->leaving = true;
+	if (a->busy == 0)
+		agent_rest(a);
 }
 
 static void

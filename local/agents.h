@@ -43,6 +43,9 @@ struct agent_request {
 struct agent_wish *agent_ask(struct local *l, const struct agent_request *request) KP_MUST_USE;
 void agent_cancel(struct agent_wish **wp);
 
+/* The user's next request gets a new agent: only spawn, when it starts one, can make a mailbox. */
+void agent_renew(struct local *l, const struct agent_user *who);
+
 /* Rules for spawn's channel: SPAWN_EXIT. */
 extern const struct chan_rule agents_spawn_rules[];
 

@@ -37,6 +37,10 @@ delivery_free(struct delivery **dp)
 	free(d->transport);
 	free(d->envid);
 	free(d->client_addr);
+	free(d->client_name);
+	free(d->helo);
+	free(d->proto);
+	free(d->login);
 	buf_free(&d->bytes);
 	fd_close(&d->content);
 	free(d);
@@ -90,6 +94,10 @@ on_deliver(struct chan *ch, const struct chan_head *head, union msg_any *msg)
 	    .transport = str_dup(m->transport),
 	    .envid = str_dup(m->envid),
 	    .client_addr = str_dup(m->client_addr),
+	    .client_name = str_dup(m->client_name),
+	    .helo = str_dup(m->helo),
+	    .proto = str_dup(m->proto),
+	    .login = str_dup(m->login),
 	    .flags = m->flags,
 	    .ret = m->ret,
 	    .size = m->size,

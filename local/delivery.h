@@ -25,7 +25,8 @@ struct delivery {
 	struct chan_head head;
 	bool adopted; /* its request died with a qmgr; results go as messages of their own */
 	enum delivery_state state;
-	char *queue_id, *sender, *transport, *envid, *client_addr; /* owned */
+	char *queue_id, *sender, *transport, *envid;            /* owned */
+	char *client_addr, *client_name, *helo, *proto, *login; /* owned */
 	uint64_t flags, ret, size, offset, header_size, arrived, active;
 	uint64_t recipients; /* promised */
 	int64_t started;     /* wall clock, us */

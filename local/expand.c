@@ -202,7 +202,14 @@ apply_user(struct job *j, struct str text, const struct place *p)
 
 	if (!is_local(j, a.domain))
 		return address_add(j, text);
-	return seen_add(j, 'm', a.user) ? item_add(j, ITEM_MAILBOX, a.user, NULL, p->depth) : 0;
+	if (!seen_add(j, 'm', a.user))
+		return 0;
+	if (item_add(j, ITEM_MAILBOX, a.user, NULL, p->depth) == -1)
+		return -1;
+	for (char *c = j->items[j->nitems - 1].text; *c != '\0'; c++)
+		if (*c >= 'A' && *c <= 'Z')
+			*c |= 0x20;
+	return 0;
 }
 
 static int

@@ -11,7 +11,7 @@ static const struct setting rows[] = {
 	"a user's mailbox below the home folder; with a slash at its end a Maildir"),
     SETTING_TEXT_ROW(S, mail_spool_directory, "/var/mail",
 	"the folder of all users' mailboxes; with a slash at its end they are Maildirs"),
-    SETTING_TEXT_ROW(
+    SETTING_COMMAND_ROW(
 	S, mailbox_command, "", "the command that takes a user's mail instead of a mailbox"),
     SETTING_LIST_ROW(S, allow_mail_to_commands, "alias, forward",
 	"where |command may stand: alias, forward, include"),

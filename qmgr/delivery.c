@@ -488,6 +488,10 @@ send_head(const struct work *w, struct chan *ch, uint32_t request, const struct 
 	    .ret = env->ret,
 	    .recipients = w->n,
 	    .client_addr = env->client_addr,
+	    .client_name = env->client_name,
+	    .helo = env->helo,
+	    .proto = env->proto,
+	    .login = env->login,
 	    .content = content->fd,
 	};
 

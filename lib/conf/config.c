@@ -244,8 +244,11 @@ expanded_value(struct config *c, size_t service, const struct setting *row, cons
 
 	*value = map_get(c->values, str_from(key));
 	if (*value == NULL) {
-		result =
-		    expand(c, service, str_from(e != NULL ? e->value : row->def), 0, &out, why);
+		struct str written = str_from(e != NULL ? e->value : row->def);
+		result = row->type != SETTING_COMMAND ? expand(c, service, written, 0, &out, why)
+			 : buf_str(&out, written) == -1
+			     ? why_perm(why, NULL, "longer than %d bytes", VALUE_MAX)
+			     : 0;
 		char *made = buf_steal(&out);
 		*value = made;
 		map_put(c->values, str_from(key), made);

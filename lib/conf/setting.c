@@ -231,6 +231,7 @@ setting_set(const struct setting *row, void *conf, struct str value, struct why 
 	case SETTING_LIST:
 		return set_list(at, value, why);
 	case SETTING_TEXT:
+	case SETTING_COMMAND:
 		if (at != NULL) {
 			char **text = at;
 			free(*text);
@@ -265,6 +266,7 @@ setting_show(const struct setting *row, const void *conf, struct buf *out)
 		(void)!buf_puts(out, row->words[*number]);
 		return;
 	case SETTING_TEXT:
+	case SETTING_COMMAND:
 		(void)!buf_puts(out, *(char *const *)at);
 		return;
 	case SETTING_LIST:
@@ -302,7 +304,7 @@ settings_clear(const struct settings *s, void *conf)
 		void *at = (char *)conf + s->rows[i].offset;
 		if (s->rows[i].type == SETTING_LIST)
 			list_clear(at);
-		if (s->rows[i].type != SETTING_TEXT)
+		if (s->rows[i].type != SETTING_TEXT && s->rows[i].type != SETTING_COMMAND)
 			continue;
 		char **text = at;
 		free(*text);

@@ -17,12 +17,13 @@ struct buf;
 struct why;
 
 enum setting_type {
-	SETTING_TIME, /* int64_t, milliseconds; written "30s", "5m", "4h", "5d", "1w", "100ms"; a
-			 bare number is seconds */
-	SETTING_SIZE, /* int64_t, bytes; written "10M", "64K", "1G" */
-	SETTING_INT,  /* int64_t */
-	SETTING_BOOL, /* bool; yes or no */
-	SETTING_TEXT, /* char *, owned by the struct; "" for nothing */
+	SETTING_TIME,    /* int64_t, milliseconds; written "30s", "5m", "4h", "5d", "1w", "100ms"; a
+			    bare number is seconds */
+	SETTING_SIZE,    /* int64_t, bytes; written "10M", "64K", "1G" */
+	SETTING_INT,     /* int64_t */
+	SETTING_BOOL,    /* bool; yes or no */
+	SETTING_TEXT,    /* char *, owned by the struct; "" for nothing */
+	SETTING_COMMAND, /* as TEXT, for a shell: its $ are the shell's, and no setting's */
 	SETTING_LIST, /* struct setting_list; separated by commas or blanks, { } keeps one together
 		       */
 	SETTING_WORD, /* int64_t, index into `words` */
@@ -73,6 +74,10 @@ struct settings {
 #define SETTING_TEXT_ROW(S, name, def, help)                                             \
 	{                                                                                \
 #name, SETTING_TEXT, offsetof(struct S, name), (def), 0, 0, NULL, (help) \
+	}
+#define SETTING_COMMAND_ROW(S, name, def, help)                                             \
+	{                                                                                   \
+#name, SETTING_COMMAND, offsetof(struct S, name), (def), 0, 0, NULL, (help) \
 	}
 #define SETTING_LIST_ROW(S, name, def, help)                                             \
 	{                                                                                \

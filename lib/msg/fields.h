@@ -269,6 +269,10 @@ enum dns_status {
 	F(U64, ret, 2)                   \
 	F(U64, recipients, 0)            \
 	F(STR, client_addr, 64)          \
+	F(STR, client_name, MSG_NAME_MAX) \
+	F(STR, helo, MSG_NAME_MAX)       \
+	F(STR, proto, 16)                \
+	F(STR, login, 256)               \
 	F(FD, content, 0)
 
 enum content_fact {

@@ -54,6 +54,7 @@ struct key_list {
 	struct key items[KEYS_MAX];
 	size_t n;
 	char bare[TABLE_KEY_MAX + 1]; /* user@domain */
+	char raw[TABLE_KEY_MAX + 1];  /* the local part without its quotes */
 };
 
 static void
@@ -77,6 +78,22 @@ add_route(struct key_list *l, struct str domain)
 	add(l, STR("*"), false);
 }
 
+/* Local names stand in their tables as they are: "john doe"@here is asked for as john doe. */
+static struct str
+unquoted(struct key_list *l, struct str local)
+{
+	size_t n = 0;
+
+	if (local.n < 2 || local.p[0] != '"' || local.n > sizeof l->raw)
+		return local;
+	for (size_t i = 1; i + 1 < local.n; i++) {
+		if (local.p[i] == '\\' && i + 2 < local.n)
+			i++;
+		l->raw[n++] = local.p[i];
+	}
+	return str_make(l->raw, n);
+}
+
 static void
 keys_make(struct key_list *l, const struct address *a, unsigned keys)
 {
@@ -89,7 +106,7 @@ keys_make(struct key_list *l, const struct address *a, unsigned keys)
 			add(l, str_from(l->bare), true);
 	}
 	if (keys & KEYS_LOCAL && a->domain.n > 0)
-		add(l, a->local, false);
+		add(l, unquoted(l, a->local), false);
 	if (keys & KEYS_LOCAL && a->has_extension)
 		add(l, a->user, true);
 	if (keys & KEYS_DOMAIN && a->domain.n > 0)

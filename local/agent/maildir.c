@@ -7,6 +7,7 @@
  */
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -57,10 +58,18 @@ subfolder_open(int top, const char *name, struct why *why)
 	return fd;
 }
 
+/* `target` without the slash at its end, with which a link would be followed. */
 static int
-maildir_open(struct maildir *m, const char *path, struct why *why)
+maildir_open(struct maildir *m, const char *target, struct why *why)
 {
+	char path[PATH_MAX];
+	size_t n = strlen(target);
+
 	*m = (struct maildir){-1, -1, -1};
+	while (n > 1 && target[n - 1] == '/')
+		n--;
+	if (!str_copy(path, sizeof path, str_make(target, n)))
+		return why_temp(why, "4.2.0", "maildir delivery failed: the path is too long");
 	errno = 0;
 	m->top = folder_open(AT_FDCWD, path, why);
 	if (m->top == -1 && errno == ENOENT && mkdir_all(path, 0700) == 0)
