@@ -78,8 +78,11 @@ slow_tick(struct qmgr *q)
 	destination_tick(q);
 	incoming_tick(q);
 	message_retry_stuck(q);
-	if (!q->rebuilding)
-		metric_set(METRIC_WAITING, qindex_count(q->index));
+	if (q->rebuilding)
+		return;
+	uint64_t waiting = qindex_waiting(q->index), all = qindex_count(q->index);
+	metric_set(METRIC_WAITING, waiting);
+	metric_set(METRIC_HELD, all > waiting ? all - waiting : 0);
 }
 
 static void

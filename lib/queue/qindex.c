@@ -526,15 +526,27 @@ qindex_get(struct qindex *ix, struct str id, qindex_fn *fn, void *arg, struct wh
 	return rc == 0 ? -1 : failed(why, "read", rc);
 }
 
-uint64_t
-qindex_count(struct qindex *ix)
+static uint64_t
+count_rows(struct qindex *ix, MDB_dbi table)
 {
 	MDB_txn *txn;
 	MDB_stat stat = {0};
 
 	if (mdb_txn_begin(ix->env, NULL, MDB_RDONLY, &txn) != 0)
 		return 0;
-	(void)mdb_stat(txn, ix->summary, &stat);
+	(void)mdb_stat(txn, table, &stat);
 	mdb_txn_abort(txn);
 	return stat.ms_entries;
+}
+
+uint64_t
+qindex_count(struct qindex *ix)
+{
+	return count_rows(ix, ix->summary);
+}
+
+uint64_t
+qindex_waiting(struct qindex *ix)
+{
+	return count_rows(ix, ix->due);
 }

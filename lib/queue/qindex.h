@@ -75,4 +75,7 @@ int qindex_get(
 /* How many rows there are. */
 uint64_t qindex_count(struct qindex *ix);
 
+/* How many of them wait for a time: all but those on hold. */
+uint64_t qindex_waiting(struct qindex *ix);
+
 #endif
