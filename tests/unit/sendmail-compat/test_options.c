@@ -14,8 +14,7 @@ parse(struct options *o, const char *name, const char *line, char *copy, size_t 
 	char *argv[ARGS_MAX + 1] = {(char *)(uintptr_t)name};
 	int argc = 1;
 
-	assert_true(strlen(line) < size);
-	strncpy(copy, line, size);
+	assert_true(str_copy(copy, size, str_from(line)));
 	for (char *word = copy; *word != '\0' && argc < ARGS_MAX; argc++) {
 		argv[argc] = word;
 		word += strcspn(word, " ");
