@@ -30,8 +30,15 @@ read_size(void *out, struct str value)
 {
 	struct esmtp_mail *m = out;
 
-	return value.n <= 20 &&
-	       str_u64(value, INT64_MAX, &m->size); /* RFC 1870 4: up to 20 digits */
+	if (value.n > 20) /* RFC 1870 4 */
+		return false;
+	for (size_t i = 0; i < value.n; i++)
+		if (value.p[i] < '0' || value.p[i] > '9')
+			return false;
+	/* Well formed and beyond all bounds: over any limit. */
+	if (value.n > 0 && !str_u64(value, INT64_MAX, &m->size))
+		m->size = INT64_MAX;
+	return value.n > 0;
 }
 
 static bool
@@ -276,11 +283,18 @@ xtext_octet(struct str s, size_t *i)
 	return high < 0 || low < 0 ? -1 : high << 4 | low;
 }
 
+/* RFC 3461 4.2 and 4.4: of the value before it is encoded, too. */
+static bool
+printable(int c)
+{
+	return c >= ' ' && c <= '~';
+}
+
 bool
 xtext_valid(struct str xtext)
 {
 	for (size_t i = 0; i < xtext.n;)
-		if (xtext_octet(xtext, &i) == -1)
+		if (!printable(xtext_octet(xtext, &i)))
 			return false;
 	return true;
 }

@@ -63,6 +63,7 @@ unsigned esmtp_announced(struct str line, struct str *value);
  * buffer's max. */
 int xtext_encode(struct str text, struct buf *out) KP_MUST_USE;
 int xtext_decode(struct str xtext, struct buf *out) KP_MUST_USE;
+/* Well formed, and printable ASCII when decoded. */
 bool xtext_valid(struct str xtext);
 
 #endif

@@ -26,7 +26,10 @@ static const struct {
     {"SIZE=",							501},
     {"SIZE=-1",						      501},
     {"SIZE=0x10",						    501},
-    {"SIZE=99999999999999999999",				    501},
+    {"SIZE=99999999999999999999",				    0  },
+    {"SIZE=999999999999999999999",				   501},
+    {"ENVID=a+20b",						  0  },
+    {"ENVID=a+0Ab",						  501},
     {"SIZE=1 SIZE=1",						501},
     {"BODY=BINARYMIME",					      501},
     {"SMTPUTF8=1",						   501},
@@ -81,8 +84,7 @@ static const struct {
     {"ORCPT=rfc822",			      501, 0			    },
     {"ORCPT=;a@b",				501, 0			    },
     {"ORCPT=rfc822;",			     501, 0			    },
-    {"ORCPT=rfc822;a+0Ab@c",                      0,
-     0									      }, /* xtext of a newline: well formed, and never decoded by xtext_decode() */
+    {"ORCPT=rfc822;a+0Ab@c",                      501, 0                            }, /* a newline */
     {"ORCPT=rfc822;a+0",			  501, 0                            },
     {"ORCPT=utf-8;\\x{f6}@b.org",                 0,   0                            },
     {"ORCPT=a.b;c",			       501, 0			    },
