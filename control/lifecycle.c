@@ -160,20 +160,36 @@ cmd_start(struct kingpost *k, int argc, char **argv)
 	return status;
 }
 
+/* An operator who may not send signals asks on the control socket. */
+static int
+ask_to_stop(struct kingpost *k, pid_t pid)
+{
+	struct msg_control request = {.verb = STR("stop")};
+	struct why why;
+
+	if (kill(pid, SIGTERM) == 0)
+		return 0;
+	struct chan_client *c = client_connect(k, "control", &why);
+	int result = c != NULL ? client_ask(c, MSG_CONTROL, &request, NULL, NULL, NULL, &why) : -1;
+	chan_client_free(&c);
+	if (result == -1)
+		complain("%s", why.text);
+	return result;
+}
+
 int
 cmd_stop(struct kingpost *k, int argc, char **argv)
 {
 	int64_t until = clock_ms() + STOP_TIMEOUT_MS;
 	pid_t pid = running_master(k);
 
-	(void)argc;
 	(void)argv;
+	if (argc > 1)
+		return EX_USAGE;
 	if (pid == 0)
 		return EX_OK;
-	if (kill(pid, SIGTERM) == -1) {
-		complain("stop: %s", strerror(errno));
+	if (ask_to_stop(k, pid) == -1)
 		return EX_NOPERM;
-	}
 	while (kill(pid, 0) == 0 || errno == EPERM) {
 		if (clock_ms() > until) {
 			complain("master (pid %d) does not end", (int)pid);
