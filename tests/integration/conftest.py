@@ -80,7 +80,8 @@ class Suite:
     def end(self):
         self.stop()
         errors = self.errors()
-        shutil.rmtree(self.base, ignore_errors=True)
+        if "KP_KEEP" not in os.environ:
+            shutil.rmtree(self.base, ignore_errors=True)
         assert "ERROR: AddressSanitizer" not in errors and "runtime error:" not in errors, errors
 
     def errors(self):
