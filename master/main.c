@@ -62,15 +62,28 @@ master_ready(struct master *m)
 		answer_starter(m, "ready\n");
 }
 
+/* A fault as a line that begins with its file, which `text` may do already. */
+static void
+say_fault(const struct master *m, const char *text, struct buf *out)
+{
+	const char *file = m->all.layout.config;
+
+	if (strncmp(text, file, strlen(file)) == 0)
+		(void)!buf_printf(out, "%s\n", text);
+	else
+		(void)!buf_printf(out, "%s: %s\n", file, text);
+}
+
 void
 master_failed(struct master *m, const char *text)
 {
 	log_error("%s", text);
 	if (m->ready_fd == -1)
 		return;
-	char *line = xasprintf("%s: %s\n", m->all.layout.config, text);
-	answer_starter(m, line);
-	free(line);
+	struct buf words = {.max = ERRORS_MAX};
+	say_fault(m, text, &words);
+	answer_starter(m, buf_cstr(&words));
+	buf_free(&words);
 	master_stop(m, 0); /* a suite that cannot start as a whole does not start */
 }
 
@@ -154,7 +167,7 @@ master_reload(struct master *m, struct buf *errors)
 		return 0;
 	}
 	if (faults == 0) {
-		(void)!buf_printf(errors, "%s: %s\n", m->all.layout.config, why.text);
+		say_fault(m, why.text, errors);
 		faults = 1;
 	}
 	log_error("reload refused, the old configuration stays: %s", buf_cstr(errors));
@@ -171,13 +184,15 @@ first_configuration(struct master *m)
 	struct why why = {0};
 	int result = EX_CONFIG;
 
-	if (faults > 0)
-		fputs(buf_cstr(&errors), stderr);
-	else if (prepare_folders(m, &why) == 0 && prepare_pidfile(m, &why) == 0 &&
-		 units_apply(m, config, &why) == 0 && control_open(m, &why) == 0)
+	if (faults == 0 && prepare_folders(m, &why) == 0 && prepare_pidfile(m, &why) == 0 &&
+	    units_apply(m, config, &why) == 0 && control_open(m, &why) == 0)
 		result = 0;
 	if (why.text[0] != '\0')
-		fprintf(stderr, "%s: %s\n", m->all.layout.config, why.text);
+		say_fault(m, why.text, &errors);
+	if (errors.n > 0 && m->ready_fd == -1)
+		fputs(buf_cstr(&errors), stderr);
+	else if (errors.n > 0)
+		answer_starter(m, buf_cstr(&errors));
 	if (faults > 0)
 		config_free(&config);
 	buf_free(&errors);

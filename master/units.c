@@ -105,6 +105,20 @@ unit_update(struct service_unit *u, struct config *config, size_t service)
 	return changed;
 }
 
+/* Puts where a service's `listen` stands before what is wrong with it. */
+static int
+name_place(struct config *config, size_t service, struct why *why)
+{
+	struct conf_place place = {0};
+	char *text = xstrdup(why->text);
+
+	(void)config_value(config, service, config_row(config, service, STR("listen")), &place);
+	if (place.file != NULL && place.line > 0)
+		why_perm(why, NULL, "%s:%u: %s", place.file, place.line, text);
+	free(text);
+	return -1;
+}
+
 static int
 want_listeners(struct master *m, struct config *config, struct why *why)
 {
@@ -115,7 +129,7 @@ want_listeners(struct master *m, struct config *config, struct why *why)
 		settings_clear(&conf_common_settings, &conf);
 		settings_clear(&service_settings, &conf);
 		if (result == -1)
-			return -1;
+			return name_place(config, i, why);
 	}
 	return 0;
 }
