@@ -372,7 +372,10 @@ message_disk_done(struct message *m)
 	if (m->disk > 0)
 		return;
 	if (m->leaving && m->wish == WISH_NONE && m->pending == 0) {
-		message_free(m);
+		/* While the disk was busy a child may have come in, or a result been told again. */
+		record_message(m);
+		if (m->disk == 0)
+			message_free(m);
 		return;
 	}
 	m->leaving = false;
