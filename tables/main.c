@@ -10,6 +10,7 @@
 #include <grp.h>
 #include <pwd.h>
 #include <stdlib.h>
+#include <unistd.h>
 
 #include "lib/base/clock.h"
 #include "lib/base/mem.h"
@@ -26,10 +27,31 @@ question_free(struct question **qp)
 	*qp = NULL;
 }
 
+/* A suite that is one ordinary user's delivers to nobody else: for it there are no other users. */
+static bool
+is_somebody_else(const struct tables *t, const struct job *job)
+{
+	struct str line = buf_view(&job->value), field;
+	uint64_t uid = UINT64_MAX;
+
+	if (t->s->privileged || job->answer != TABLE_FOUND ||
+	    !str_starts(str_from(job->map), STR("passwd.")))
+		return false;
+	for (int i = 0; i < 3 && str_word(&line, ":", &field); i++)
+		if (i == 2 && !str_u64(field, UINT32_MAX, &uid))
+			return true;
+	return uid != geteuid();
+}
+
 static void
 on_done(struct job *job)
 {
 	struct question *q = job->arg;
+
+	if (is_somebody_else(q->t, job)) {
+		job->answer = TABLE_NONE;
+		buf_reset(&job->value);
+	}
 
 	if (q->ch != NULL && job->answer == TABLE_ERROR) {
 		chan_refuse(q->ch, &q->head, &job->why);

@@ -240,5 +240,10 @@ def test_the_ordinary_user_runs_the_whole_suite(suite):
                               input=message("rootless").encode(), env=suite.env, timeout=60)
         assert sent.returncode == 0
         suite.wait_mail(1, having=b"rootless")
+        with suite.smtp() as c:
+            c.ehlo()
+            c.mail("a@source.example")
+            assert c.rcpt(f"{USER}@localhost")[0] == 250
+            assert c.rcpt(f"{USERS[1]}@localhost")[0] == 550  # one ordinary user's suite has no other
     finally:
         subprocess.run([*run, "--stop"], check=True, env=suite.env, timeout=60)
