@@ -298,7 +298,9 @@ finish(struct work *w, bool reached, struct str code, struct str text)
 		    code.n != 0 && code.p[0] == '4' ? code : STR("4.3.0"),
 		    text.n != 0 ? text : STR("delivery was interrupted"), false);
 	work_free(w);
-	destination_feedback(q, d, reached, code, text);
+	/* Where nothing can ever be reached (no such domain, null MX) there is nothing to wait for:
+	 * each message gets its answer. */
+	destination_feedback(q, d, reached || (code.n != 0 && code.p[0] == '5'), code, text);
 	message_check(m);
 }
 

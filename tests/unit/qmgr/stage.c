@@ -307,6 +307,12 @@ stage_answer(struct stage *st, struct stage_delivery *d, unsigned status)
 			one = DELIVERY_DEFERRED;
 		if (strncmp(d->address[i], "bounce", 6) == 0)
 			one = DELIVERY_BOUNCED;
+		if (strncmp(d->address[i], "nohost", 6) == 0) {
+			one = DELIVERY_BOUNCED;
+			end.reached = 0;
+			end.code = STR("5.4.4");
+			end.text = STR("Host not found");
+		}
 		struct msg_deliver_result r = {
 		    .queue_id = str_from(d->id),
 		    .index = d->rcpts[i],

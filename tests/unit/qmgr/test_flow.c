@@ -345,6 +345,23 @@ test_dead_destination(void **state)
 	stage_until(st, cur_is_empty, "the probe has revived it, and all is delivered");
 }
 
+/* A domain that does not exist is no dead destination: each message is answered at once. */
+static void
+test_no_such_destination(void **state)
+{
+	size_t before = st->nnotices;
+
+	(void)state;
+	for (int i = 0; i < 12; i++)
+		stage_mail(st, "nohost@none.example", MESSAGE);
+	wanted = 0;
+	stage_for(st, 500);
+	assert_int_equal(stage_count(st, "cur"), 0);
+	assert_int_equal(st->nnotices, before + 12);
+	stage_list(st, "");
+	assert_int_equal(st->nentries, 0);
+}
+
 /* Waiting mail fills segments: it gets files, the segments are used again, and nothing of it is
  * lost or doubled. */
 static void
@@ -417,6 +434,7 @@ main(int argc, char **argv)
 	    cmocka_unit_test(test_kill_both),
 	    cmocka_unit_test(test_child_once),
 	    cmocka_unit_test(test_dead_destination),
+	    cmocka_unit_test(test_no_such_destination),
 	    cmocka_unit_test(test_full_segments),
 	};
 
