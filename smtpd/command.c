@@ -256,11 +256,41 @@ count(struct count *c)
 }
 
 static void
-count_junk(struct session *s)
+count_error(struct session *s)
 {
-	if ((s->command->flags & CMD_JUNK) != 0 &&
-	    ++s->junk > s->server->conf->smtpd_junk_command_limit)
-		s->errors++;
+	const struct smtpd_conf *conf = s->server->conf;
+
+	s->errors++;
+	s->penalty = s->errors > conf->smtpd_soft_error_limit && conf->smtpd_error_sleep_time > 0;
+}
+
+/* true: that was one error too many, and the session has been ended. */
+static bool
+end_after_errors(struct session *s)
+{
+	const struct smtpd_conf *conf = s->server->conf;
+	char where[64];
+
+	if (s->errors < conf->smtpd_hard_error_limit)
+		return false;
+	command_where(s, where, sizeof where);
+	struct ev_lost ev = {STR("too many errors"), str_from(where), str_from(s->client_name),
+	    str_from(s->client_addr), 0};
+	log_event(s->trace, EV_LOST, &ev);
+	session_reply(s, 421, "4.7.0", "%s Error: too many errors", conf->common.myhostname);
+	session_end_lingering(s);
+	return true;
+}
+
+/* The same for commands that bring no mail forward. */
+static bool
+end_after_junk(struct session *s)
+{
+	if ((s->command->flags & CMD_JUNK) == 0 ||
+	    ++s->junk <= s->server->conf->smtpd_junk_command_limit)
+		return false;
+	count_error(s);
+	return end_after_errors(s);
 }
 
 /* One line without its end. `more`: the client has already sent what follows. */
@@ -274,7 +304,8 @@ run(struct session *s, struct str line, bool more)
 	s->command = find(verb);
 	s->failed = false;
 	count(&s->counts[s->command - commands]);
-	count_junk(s);
+	if (end_after_junk(s))
+		return;
 	if (pipelined_wrongly(s, more))
 		command_improper_pipelining(s);
 	else if ((s->command->states & s->state) == 0)
@@ -368,21 +399,10 @@ command_take(struct session *s, struct str in)
 void
 command_failed(struct session *s)
 {
-	const struct smtpd_conf *conf = s->server->conf;
-	char where[64];
-
 	if (s->command != NULL && s->counts[s->command - commands].failed < UINT16_MAX)
 		s->counts[s->command - commands].failed++;
-	s->errors++;
-	s->penalty = s->errors > conf->smtpd_soft_error_limit && conf->smtpd_error_sleep_time > 0;
-	if (s->errors < conf->smtpd_hard_error_limit)
-		return;
-	command_where(s, where, sizeof where);
-	struct ev_lost ev = {STR("too many errors"), str_from(where), str_from(s->client_name),
-	    str_from(s->client_addr), 0};
-	log_event(s->trace, EV_LOST, &ev);
-	session_reply(s, 421, "4.7.0", "%s Error: too many errors", conf->common.myhostname);
-	session_end_lingering(s);
+	count_error(s);
+	(void)end_after_errors(s);
 }
 
 void
