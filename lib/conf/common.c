@@ -27,7 +27,7 @@ static const struct setting rows[] = {
 	"largest message accepted, header included"),
     SETTING_SIZE_ROW(conf_common, header_size_limit, "1M", 4096, 64 * 1024 * 1024,
 	"largest header of a message; a larger one is refused, never cut"),
-    SETTING_SIZE_ROW(conf_common, journal_message_limit, "64K", 0, 64 * 1024,
+    SETTING_SIZE_ROW(conf_common, journal_message_limit, "256K", 0, 1024 * 1024,
 	"largest message that goes through the journal; larger ones get a file at once; 0 turns "
 	"the journal off"),
     SETTING_INT_ROW(conf_common, hopcount_limit, "50", 1, 1000,
