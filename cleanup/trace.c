@@ -171,6 +171,17 @@ rewrite(struct transaction *t, struct buf *b)
 	return str_starts(str_from_at(content, at), STR("\r\n")) ? 0 : buf_puts(b, "\r\n");
 }
 
+/* Such a message gets the empty line between our header and its first line, or a reader would take
+ * that for a part of the header. */
+static bool
+begins_with_body(struct str content)
+{
+	struct header_field f;
+	size_t at = 0;
+
+	return content.n > 0 && !str_starts(content, STR("\r\n")) && !header_next(content, &at, &f);
+}
+
 int
 trace_write(struct transaction *t)
 {
@@ -178,5 +189,7 @@ trace_write(struct transaction *t)
 	t->header_end = 0;
 	if (put_received(t, &t->prefix) == -1)
 		return -1;
-	return (t->env.flags & MAIL_LOCAL) != 0 ? rewrite(t, &t->prefix) : 0;
+	if ((t->env.flags & MAIL_LOCAL) != 0)
+		return rewrite(t, &t->prefix);
+	return begins_with_body(buf_view(&t->content)) ? buf_puts(&t->prefix, "\r\n") : 0;
 }
