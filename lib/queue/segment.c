@@ -128,7 +128,11 @@ header_write(struct segment *sg)
 int
 segment_seal(struct segment *sg, struct why *why)
 {
-	if (header_write(sg) == -1 || fdatasync(sg->fd) == -1) {
+	struct stat st;
+
+	errno = ENODATA; /* of a file that has been cut short */
+	if (fstat(sg->fd, &st) == -1 || (uint64_t)st.st_size != sg->size ||
+	    header_write(sg) == -1 || fdatasync(sg->fd) == -1) {
 		sg->failed = true;
 		return why_sys(why, "4.3.0", "seal segment %llu", (unsigned long long)sg->number);
 	}
@@ -218,6 +222,7 @@ give_up(struct segment *sg, const char *what, struct why *why)
 	    pwrite_all(sg->fd, nothing, sizeof nothing, (off_t)sg->durable) == -1)
 		why_sys(why, "4.3.0", "%s segment %llu, and cut it back", what,
 		    (unsigned long long)sg->number);
+	sg->size = 0; /* too short to be sealed anew: readers go by the file's real size */
 	return -1;
 }
 
@@ -273,10 +278,13 @@ mark_write(const struct segment *sg)
 int
 segment_sync(struct segment *sg, struct why *why)
 {
+	uint64_t before = sg->durable;
+
 	if (fdatasync(sg->fd) == -1)
 		return give_up(sg, "sync", why);
 	sg->durable = sg->end;
-	if (mark_write(sg) == -1)
-		return give_up(sg, "mark", why);
-	return 0;
+	if (mark_write(sg) == 0)
+		return 0;
+	sg->durable = before; /* what is refused is cut off, though the disk has it */
+	return give_up(sg, "mark", why);
 }

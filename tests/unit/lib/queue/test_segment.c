@@ -5,6 +5,8 @@
 #include <stdint.h>
 #include <cmocka.h>
 
+#include <sys/stat.h>
+
 #include "lib/base/io.h"
 #include "lib/queue/segment.h"
 #include "scratch.h"
@@ -130,6 +132,38 @@ test_append_and_walk(void **state)
 	assert_int_equal(walk_from(1, SEGMENT_START).damaged, 0);
 }
 
+/* A failed write: what was not synced is cut off, and the segment is never written again, nor
+ * sealed anew: readers would go by its size. */
+static void
+test_failed_write(void **state)
+{
+	struct iovec nowhere = {(void *)1, SEGMENT_ALIGN};
+	struct segment sg;
+	struct stat st;
+	struct why why;
+
+	(void)state;
+	assert_int_equal(segment_create(&sg, scratch.folders.fd[FOLDER_NEW], 7, SIZE, &why), 0);
+	append(&sg, "ONE", 100);
+	assert_int_equal(segment_sync(&sg, &why), 0);
+	append(&sg, "TWO", 100);
+	assert_int_equal(segment_write(&sg, &nowhere, 1, SEGMENT_ALIGN, &why), -1);
+	assert_int_equal(why.class, WHY_TEMP);
+	assert_false(segment_fits(&sg, 10));
+	assert_int_equal(fstat(sg.fd, &st), 0);
+	assert_int_equal(st.st_size, sg.durable);
+	assert_string_equal(walk_from(7, SEGMENT_START).ids, "ONE ");
+	assert_int_equal(segment_seal(&sg, &why), -1);
+	assert_string_equal(walk_from(7, SEGMENT_START).ids, "ONE ");
+	segment_close(&sg);
+	/* The same when its size is taken for what it was, as after a cut by somebody else. */
+	assert_int_equal(segment_adopt(&sg, scratch.folders.fd[FOLDER_NEW], 7, &why), 1);
+	sg.size = SIZE;
+	assert_int_equal(segment_seal(&sg, &why), -1);
+	segment_close(&sg);
+	assert_string_equal(walk_from(7, SEGMENT_START).ids, "ONE ");
+}
+
 /* A segment that its maker left half made is nobody's: it has no segment's name, and goes. */
 static void
 test_half_made(void **state)
@@ -240,6 +274,7 @@ main(void)
 {
 	const struct CMUnitTest tests[] = {
 	    cmocka_unit_test(test_append_and_walk),
+	    cmocka_unit_test(test_failed_write),
 	    cmocka_unit_test(test_half_made),
 	    cmocka_unit_test(test_damage_in_the_middle),
 	    cmocka_unit_test(test_torn_tail),
