@@ -65,7 +65,6 @@ find_names(struct settings_all *all)
 		snprintf(all->hostname, sizeof all->hostname, "localhost");
 	if (strchr(all->hostname, '.') == NULL)
 		snprintf(all->hostname, sizeof all->hostname, "localhost.localdomain");
-	snprintf(all->domain, sizeof all->domain, "%s", strchr(all->hostname, '.') + 1);
 }
 
 static void
@@ -83,7 +82,6 @@ settings_all_init(struct settings_all *all, const struct layout *layout)
 	config_folder(all, all->config_directory, sizeof all->config_directory);
 	const struct config_macro macros[] = {
 	    {"hostname",         all->hostname        },
-	    {"hostname_domain",  all->domain          },
 	    {"instance_root",    all->layout.root     },
 	    {"config_directory", all->config_directory},
 	    {"spool_directory",  all->layout.spool    },

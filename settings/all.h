@@ -11,14 +11,14 @@
  * by the caller. */
 struct settings_all {
 	struct layout layout;
-	char hostname[256], domain[256], config_directory[PATH_MAX];
-	struct config_macro macros[8];
+	char hostname[256], config_directory[PATH_MAX];
+	struct config_macro macros[7];
 	struct config_tables tables;
 };
 
 /*
- * $hostname (with "localdomain" where the machine's name has no dot), $hostname_domain,
- * $instance_root, $config_directory, $spool_directory, $log_directory, $default_aliases. The
+ * $hostname (with "localdomain" where the machine's name has no dot), $instance_root,
+ * $config_directory, $spool_directory, $log_directory, $default_aliases. The
  * structure must stay where it is: the tables point into it.
  */
 void settings_all_init(struct settings_all *all, const struct layout *layout);

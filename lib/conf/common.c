@@ -8,7 +8,7 @@ static const struct setting rows[] = {
     SETTING_TEXT_ROW(
 	conf_common, myhostname, "$hostname", "this system's own name in the mail world"),
     SETTING_TEXT_ROW(
-	conf_common, mydomain, "$hostname_domain", "the domain that myhostname lies in"),
+	conf_common, mydomain, "${myhostname#*.}", "the domain that myhostname lies in"),
     SETTING_TEXT_ROW(conf_common, myorigin, "$myhostname",
 	"the domain that a bare local name is completed with"),
     SETTING_TEXT_ROW(conf_common, mail_name, "kingpost",

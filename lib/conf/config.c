@@ -183,9 +183,11 @@ raw_value(const struct config *c, size_t service, struct str name)
 	return e != NULL ? e->value : row->def;
 }
 
-/* Cuts "name" or "{name}" off the text behind a dollar. */
+#define DOMAIN_OF "#*." /* as a shell has it */
+
+/* Cuts "name", "{name}" or "{name#*.}" off the text behind a dollar; `*domain`: it was the last. */
 static struct str
-take_name(struct str *text)
+take_name(struct str *text, bool *domain)
 {
 	bool braced = text->n > 0 && text->p[0] == '{';
 	size_t n = braced ? 1 : 0;
@@ -195,16 +197,41 @@ take_name(struct str *text)
 				  (text->p[n] >= '0' && text->p[n] <= '9')))
 		n++;
 	struct str name = str_sub(*text, braced, n - braced);
+	*domain = braced && str_starts(str_from_at(*text, n), STR(DOMAIN_OF));
+	if (*domain)
+		n += sizeof DOMAIN_OF - 1;
 	if (braced && n < text->n && text->p[n] == '}')
 		n++;
 	*text = str_from_at(*text, n);
 	return name;
 }
 
+static int expand(const struct config *c, size_t service, struct str text, unsigned depth,
+    struct buf *out, struct why *why);
+
+/* A host's name without its first label. */
+static int
+expand_domain(const struct config *c, size_t service, struct str text, unsigned depth,
+    struct buf *out, struct why *why)
+{
+	struct buf whole = {.max = VALUE_MAX};
+	int result = expand(c, service, text, depth, &whole, why);
+	ptrdiff_t dot = str_chr(buf_view(&whole), '.');
+	struct str domain =
+	    dot == -1 ? STR("localdomain") : str_from_at(buf_view(&whole), (size_t)dot + 1);
+
+	if (result == 0 && buf_str(out, domain) == -1)
+		result = why_perm(why, NULL, "longer than %d bytes", VALUE_MAX);
+	buf_free(&whole);
+	return result;
+}
+
 static int
 expand(const struct config *c, size_t service, struct str text, unsigned depth, struct buf *out,
     struct why *why)
 {
+	bool domain;
+
 	if (depth > EXPANSION_DEPTH_MAX)
 		return why_perm(why, NULL, "$name refers to itself, or too deep");
 	while (text.n > 0) {
@@ -221,13 +248,14 @@ expand(const struct config *c, size_t service, struct str text, unsigned depth, 
 				return why_perm(why, NULL, "longer than %d bytes", VALUE_MAX);
 			continue;
 		}
-		struct str name = take_name(&text);
+		struct str name = take_name(&text, &domain);
 		const char *value = raw_value(c, service, name);
 		if (value == NULL)
 			return why_perm(why, NULL,
 			    "$%.*s: there is no such setting (a plain dollar is written $$)",
 			    STR_ARG(name));
-		if (expand(c, service, str_from(value), depth + 1, out, why) == -1)
+		if ((domain ? expand_domain : expand)(
+			c, service, str_from(value), depth + 1, out, why) == -1)
 			return -1;
 	}
 	return 0;

@@ -149,6 +149,23 @@ a_section_wins_over_the_global_value(void **state)
 }
 
 static void
+the_domain_of_a_name(void **state)
+{
+	struct buf errors = {.max = 10000};
+	struct config *c = load("myhostname = mx.some.example\n"
+				"myorigin = at.${myhostname#*.}\n"
+				"service one {\nprogram = serve\nmyhostname = bare\n}\n",
+	    &errors);
+
+	(void)state;
+	assert_string_equal(buf_cstr(&errors), "");
+	assert_string_equal(value(c, NULL, "myorigin"), "at.some.example");
+	assert_string_equal(value(c, "one", "myorigin"), "at.localdomain");
+	config_free(&c);
+	buf_free(&errors);
+}
+
+static void
 every_fault_is_said_with_its_place(void **state)
 {
 	struct buf errors = {.max = 10000};
@@ -260,6 +277,7 @@ main(void)
 {
 	const struct CMUnitTest tests[] = {
 	    cmocka_unit_test(a_section_wins_over_the_global_value),
+	    cmocka_unit_test(the_domain_of_a_name),
 	    cmocka_unit_test(every_fault_is_said_with_its_place),
 	    cmocka_unit_test(includes_are_read_and_named),
 	    cmocka_unit_test(a_name_that_leads_to_itself_is_a_fault),
