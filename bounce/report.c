@@ -181,6 +181,34 @@ add_original_recipient(const struct reported *r, struct buf *out)
 	return result;
 }
 
+/* The reply of the peer within what is said of it ("host H said: REPLY (in reply to ...)"), or the
+ * text itself where it is one; empty where no SMTP server spoke. */
+static struct str
+reply_in(struct str text)
+{
+	static const char said[] = " said: ", behind[] = " (in reply to ";
+	const char *from = text.n > 0 ? memmem(text.p, text.n, said, sizeof said - 1) : NULL;
+	uint64_t code;
+
+	if (from != NULL)
+		text = str_from_at(text, (size_t)(from - text.p) + sizeof said - 1);
+	const char *end = text.n > 0 ? memmem(text.p, text.n, behind, sizeof behind - 1) : NULL;
+	if (from != NULL && end != NULL)
+		text = str_sub(text, 0, (size_t)(end - text.p));
+	return text.n >= 3 && str_u64(str_sub(text, 0, 3), 599, &code) && code >= 200 ? text
+										      : STR_EMPTY;
+}
+
+static int
+add_diagnostic(const struct reported *r, struct buf *out)
+{
+	struct str text = str_from(r->text), reply = reply_in(text);
+
+	if (reply.n > 0)
+		return add_field(out, "Diagnostic-Code", "smtp; ", reply);
+	return text.n > 0 ? add_field(out, "Diagnostic-Code", "X-Kingpost; ", text) : 0;
+}
+
 /* The part about one recipient (RFC 3464 2.3). */
 static int
 add_recipient_fields(const struct reported *r, bool utf8, struct buf *out)
@@ -192,9 +220,7 @@ add_recipient_fields(const struct reported *r, bool utf8, struct buf *out)
 		return -1;
 	if (r->mta[0] != '\0' && buf_printf(out, "Remote-MTA: dns; %s\r\n", r->mta) == -1)
 		return -1;
-	if (r->text[0] != '\0' &&
-	    add_field(out, "Diagnostic-Code", r->mta[0] != '\0' ? "smtp; " : "X-Kingpost; ",
-		str_from(r->text)) == -1)
+	if (add_diagnostic(r, out) == -1)
 		return -1;
 	if (add_date(out, "Last-Attempt-Date", r->tried) == -1)
 		return -1;

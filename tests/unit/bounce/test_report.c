@@ -87,7 +87,7 @@ a_failure_has_all_its_parts(void **state)
 	assert_has(
 	    text, "Final-Recipient: rfc822; x@gone.example\r\nAction: failed\r\nStatus: 5.1.1\r\n");
 	assert_has(text, "Remote-MTA: dns; mx.gone.example\r\n");
-	assert_has(text, "Diagnostic-Code: smtp; host mx[192.0.2.1] said: 550 no\r\n");
+	assert_has(text, "Diagnostic-Code: smtp; 550 no\r\n");
 	assert_has(text, "Content-Type: message/rfc822\r\n");
 	assert_has(text, "the body\r\n");
 	for (const char *p = text; (p = strchr(p, '\n')) != NULL; p++)
