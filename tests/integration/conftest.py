@@ -214,6 +214,21 @@ def users():
                 subprocess.run(["userdel", "--remove", u], check=False, stderr=subprocess.DEVNULL)
 
 
+@pytest.fixture(scope="module")
+def accounts():
+    """accounts(NAME...) makes users that no other module delivers to."""
+    made = []
+
+    def make(*names):
+        for name in names:
+            subprocess.run(["useradd", "--create-home", "--shell", "/bin/sh", name], check=False, stderr=subprocess.DEVNULL)
+            made.append(name)
+        return list(names)
+    yield make
+    for name in made:
+        subprocess.run(["userdel", "--remove", name], check=False, stderr=subprocess.DEVNULL)
+
+
 @pytest.fixture
 def suite():
     s = Suite()
@@ -256,8 +271,12 @@ class Sink:
         return found
 
     def wait(self, count, seconds=30):
-        wait_until(lambda: len(self.messages()) >= count, seconds, f"{count} messages at the sink")
-        return self.messages()
+        """Waits until so many are there and have stopped growing: smtp-sink makes a file before it writes it."""
+        def settled():
+            before = self.messages()
+            time.sleep(0.1)
+            return len(before) >= count and all(before) and before == self.messages() and before
+        return wait_until(settled, seconds, f"{count} messages at the sink")
 
     def end(self):
         self.process.send_signal(signal.SIGKILL)

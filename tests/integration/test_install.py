@@ -40,7 +40,7 @@ kingpost start
 trap 'kingpost stop' EXIT
 printf 'Subject: a system installation\\n\\nworks\\n' | sendmail root
 for i in $(seq 100); do [ -s "/var/mail/$3" ] && break; sleep 0.1; done
-grep 'Subject: a system installation' "/var/mail/$3"
+grep 'Subject: a system installation' "/var/mail/$3" || { tail -n 30 /var/log/kingpost/kingpost.log; exit 1; }
 mailq
 """
 
