@@ -133,7 +133,8 @@ rename_one(struct disk_job *job, struct group_state *g)
 
 	if (job->failed || job->remove || from == job->to)
 		return;
-	if (renameat(fd[from], job->id, fd[job->to], job->id) == -1)
+	job->moved = renameat(fd[from], job->id, fd[job->to], job->id) == 0;
+	if (!job->moved)
 		fail(job, "rename the queue file");
 	g->touched[job->to] = true;
 	g->touched[from] = g->touched[from] || from != FOLDER_TMP;

@@ -35,6 +35,7 @@ struct disk_job {
 	bool unindex;
 	struct acks acks; /* due when it is done */
 	bool failed;
+	bool moved; /* the file is in `to`, even where what came after that failed */
 	struct why why;
 	void (*on_done)(struct disk_job *job); /* frees nothing: disk does */
 };

@@ -193,6 +193,8 @@ on_put_away(struct disk_job *job)
 	m->disk--;
 	if (job->failed) {
 		log_error("%s", job->why.text);
+		if (job->moved && !job->store)
+			m->folder = job->to;
 		acks_move(&m->acks, &job->acks);
 		for (size_t i = 0; i < m->st.env.nrcpts; i++)
 			m->run[i].dirty = m->st.rcpts[i].status != DELIVERY_NONE;
