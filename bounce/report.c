@@ -192,7 +192,7 @@ reply_in(struct str text)
 
 	if (from != NULL)
 		text = str_from_at(text, (size_t)(from - text.p) + sizeof said - 1);
-	const char *end = text.n > 0 ? memmem(text.p, text.n, behind, sizeof behind - 1) : NULL;
+	const char *end = text.p != NULL ? memmem(text.p, text.n, behind, sizeof behind - 1) : NULL;
 	if (from != NULL && end != NULL)
 		text = str_sub(text, 0, (size_t)(end - text.p));
 	return text.n >= 3 && str_u64(str_sub(text, 0, 3), 599, &code) && code >= 200 ? text

@@ -56,6 +56,7 @@ enum transaction_state {
 struct recipient {
 	size_t address, original, orcpt, transport, nexthop; /* offsets in `text` */
 	uint64_t notify, class, generation;
+	size_t place; /* which of the submitter's recipients it is, or comes from */
 };
 
 struct transaction {
@@ -71,6 +72,7 @@ struct transaction {
 	    full_name, envid, parent, hold;
 	struct recipient *rcpts;
 	size_t nrcpts, rcpts_size;
+	size_t places;      /* recipients that the submitter named */
 	struct map *seen;   /* addresses, for finding repeated ones; NULL until there are many */
 	unsigned questions; /* that router or qmgr has not answered */
 	LIST_HEAD(, question) open_questions;

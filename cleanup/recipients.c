@@ -27,6 +27,7 @@ struct question {
 	struct msg_mail_rcpt rcpt; /* its texts are in `text` */
 	struct buf text;
 	uint64_t expanded; /* addresses so far */
+	size_t place;
 	LIST_ENTRY(question) link;
 };
 
@@ -67,7 +68,7 @@ remember(struct transaction *t, struct str address)
 /* A recipient whose route is known. A repeated address is dropped: the first one's DSN parameters
  * count. */
 static int
-store(struct transaction *t, const struct msg_mail_rcpt *m, struct why *why)
+store(struct transaction *t, const struct msg_mail_rcpt *m, size_t place, struct why *why)
 {
 	if (repeated(t, m->address))
 		return 0;
@@ -86,6 +87,7 @@ store(struct transaction *t, const struct msg_mail_rcpt *m, struct why *why)
 	    .notify = m->notify,
 	    .class = m->class,
 	    .generation = m->generation,
+	    .place = place,
 	};
 	remember(t, m->address);
 	return 0;
@@ -102,12 +104,13 @@ copy(struct buf *b, struct str s)
 }
 
 static struct question *
-question_new(struct transaction *t, const struct msg_mail_rcpt *m)
+question_new(struct transaction *t, const struct msg_mail_rcpt *m, size_t place)
 {
 	struct question *q = xcalloc(1, sizeof *q);
 
 	q->t = t;
 	q->rcpt = *m;
+	q->place = place;
 	/* One allocation, made before anything points into it. */
 	size_t n = m->address.n + m->original.n + m->orcpt.n + m->transport.n + m->nexthop.n;
 	buf_init(&q->text, n);
@@ -179,7 +182,7 @@ add_expanded(struct question *q, const struct msg_expanded *m, struct why *why)
 		    STR_ARG(q->rcpt.address));
 	return m->address.n == 0 || !recipients_clean(m->address)
 		   ? why_temp(why, "4.3.5", "malformed address in an alias")
-		   : store(q->t, &rcpt, why);
+		   : store(q->t, &rcpt, q->place, why);
 }
 
 static void
@@ -232,8 +235,8 @@ take_route(struct question *q, const struct msg_route *m, struct why *why)
 	rcpt.nexthop = m->nexthop;
 	rcpt.generation = m->generation;
 	if (!m->expand || m->verdict != ROUTE_OK)
-		return store(q->t, &rcpt, why);
-	return ask_expand(question_new(q->t, &rcpt), why);
+		return store(q->t, &rcpt, q->place, why);
+	return ask_expand(question_new(q->t, &rcpt, q->place), why);
 }
 
 static void
@@ -290,18 +293,32 @@ recipients_add(struct transaction *t, const struct msg_mail_rcpt *m, struct why 
 		return why_perm(why, "5.1.3", "control character in a recipient's address");
 	if (t->nrcpts + t->questions >= (size_t)t->c->conf->message_recipient_limit)
 		return why_temp(why, "4.5.3", "too many recipients");
+	size_t place = t->places++;
 	if (m->generation == 0)
-		return ask_route(question_new(t, m), why);
+		return ask_route(question_new(t, m, place), why);
 	if (m->expand)
-		return ask_expand(question_new(t, m), why);
-	return store(t, m, why);
+		return ask_expand(question_new(t, m, place), why);
+	return store(t, m, place, why);
 }
 
+/* By place; of one place as they came, which is how their texts lie. */
+static int
+compare(const void *a, const void *b)
+{
+	const struct recipient *x = a, *y = b;
+
+	if (x->place != y->place)
+		return x->place < y->place ? -1 : 1;
+	return x->address < y->address ? -1 : x->address > y->address;
+}
+
+/* Workers of router answer in any order: the envelope has the submitter's. */
 void
 recipients_to_envelope(struct transaction *t)
 {
 	struct envelope *env = &t->env;
 
+	qsort(t->rcpts, t->nrcpts, sizeof *t->rcpts, compare);
 	env->rcpts = xcalloc(t->nrcpts, sizeof *env->rcpts);
 	env->nrcpts = t->nrcpts;
 	for (size_t i = 0; i < t->nrcpts; i++) {

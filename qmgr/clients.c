@@ -127,7 +127,7 @@ contains(struct str text, struct str part)
 	return false;
 }
 
-/* A whole address, or the domain where the filter begins with "@". */
+/* A whole address; or a domain, with or without "@" before it. */
 static bool
 address_matches(struct str address, struct str wanted)
 {
@@ -135,7 +135,11 @@ address_matches(struct str address, struct str wanted)
 		return true;
 	if (str_is(wanted, "<>"))
 		return address.n == 0;
-	return wanted.p[0] == '@' ? str_caseends(address, wanted) : str_caseeq(address, wanted);
+	if (str_chr(wanted, '@') > 0)
+		return str_caseeq(address, wanted);
+	ptrdiff_t at = str_rchr(address, '@');
+	struct str domain = wanted.p[0] == '@' ? str_from_at(wanted, 1) : wanted;
+	return at >= 0 && str_caseeq(str_from_at(address, (size_t)at + 1), domain);
 }
 
 static bool
@@ -153,9 +157,10 @@ rcpts_match(const struct summary *sum, const struct msg_queue_list *f)
 static const char *
 queue_of(const struct summary *sum)
 {
-	return str_is(sum->folder, "cur")    ? "deferred"
-	       : str_is(sum->folder, "hold") ? "hold"
-					     : "active";
+	return str_is(sum->folder, "cur")       ? "deferred"
+	       : str_is(sum->folder, "hold")    ? "hold"
+	       : str_is(sum->folder, "corrupt") ? "corrupt"
+						: "active";
 }
 
 static bool

@@ -272,7 +272,11 @@ expire(struct message *m)
 
 	if (unfinished(m) == 0 || (!m->st.expire && age < lifetime * 1000))
 		return;
-	struct ev_expired ev = {.queue_id = str_from(m->st.head.id), .sender = env->sender};
+	struct ev_expired ev = {
+	    .queue_id = str_from(m->st.head.id),
+	    .sender = env->sender,
+	    .status = str_from(m->st.expire ? "force-expired" : "expired"),
+	};
 	log_event(env->trace, EV_EXPIRED, &ev);
 	for (size_t i = 0; i < env->nrcpts; i++) {
 		if (state_rcpt_final(&m->st.rcpts[i]))

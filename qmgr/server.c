@@ -8,6 +8,7 @@
 
 #include <event2/event.h>
 #include <fcntl.h>
+#include <signal.h>
 #include <stdlib.h>
 #include <unistd.h>
 
@@ -80,6 +81,7 @@ slow_tick(struct qmgr *q)
 	message_retry_stuck(q);
 	if (q->rebuilding)
 		return;
+	due_again(q);
 	uint64_t waiting = qindex_waiting(q->index), all = qindex_count(q->index);
 	metric_set(METRIC_WAITING, waiting);
 	metric_set(METRIC_HELD, all > waiting ? all - waiting : 0);
@@ -94,6 +96,10 @@ on_tick(evutil_socket_t fd, short what, void *arg)
 	(void)what;
 	if (q->finished)
 		return;
+	if (qindex_broken(q->index)) {
+		qindex_distrust(q->index);
+		fatal("index: damaged: it is made anew");
+	}
 	due_tick(q);
 	reports_tick(q);
 	clients_tick(q);
@@ -101,11 +107,35 @@ on_tick(evutil_socket_t fd, short what, void *arg)
 		slow_tick(q);
 }
 
+/* A handler has no argument: the one index of this process. Set before it is opened. */
+static char *index_file;
+
+/* LMDB is a file in memory: where it was cut or overwritten, reading it ends in one of these. The
+ * next qmgr finds no index, and makes it anew. */
+static void
+on_fault(int sig)
+{
+	(void)sig;                /* by default from now on: the same access ends the process */
+	(void)unlink(index_file); /* there is nobody to tell */
+}
+
+static void
+index_guard(const struct qmgr *q)
+{
+	struct sigaction sa = {.sa_handler = on_fault, .sa_flags = (int)SA_RESETHAND};
+
+	index_file = xasprintf("%s/data.mdb", q->index_path);
+	sigemptyset(&sa.sa_mask);
+	if (sigaction(SIGBUS, &sa, NULL) == -1 || sigaction(SIGSEGV, &sa, NULL) == -1)
+		fatal("no handlers for faults");
+}
+
 static int
 index_start(struct qmgr *q, struct why *why)
 {
 	bool rebuild;
 
+	index_guard(q);
 	q->index = qindex_open(
 	    q->index_path, (uint64_t)q->conf->qmgr_index_size, str_from(q->boot), &rebuild, why);
 	if (q->index == NULL)

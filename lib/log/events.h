@@ -34,7 +34,7 @@
 	    "{queue_id}: from=<{sender}>, size={size}, nrcpt={nrcpt} (queue active)")              \
 	E(REMOVED, removed, INFO, "{queue_id}: removed")                                           \
 	E(EXPIRED, expired, INFO,                                                                  \
-	    "{queue_id}: from=<{sender}>, status=expired, returned to sender")                     \
+	    "{queue_id}: from=<{sender}>, status={status}, returned to sender")                     \
 	E(QUEUE_ACTION, queue_action, INFO,                                                        \
 	    "{queue_id}: {action}{?who: by {who}}{?reason:: {reason}}")                            \
 	/* who delivers */                                                                         \
@@ -86,7 +86,7 @@
 #define EV_ACTIVE_FIELDS(F) \
 	F(STR, queue_id, 32) F(STR, sender, 512) F(U64, size, 0) F(U64, nrcpt, 0)
 #define EV_REMOVED_FIELDS(F) F(STR, queue_id, 32)
-#define EV_EXPIRED_FIELDS(F) F(STR, queue_id, 32) F(STR, sender, 512)
+#define EV_EXPIRED_FIELDS(F) F(STR, queue_id, 32) F(STR, sender, 512) F(STR, status, 16)
 #define EV_QUEUE_ACTION_FIELDS(F) \
 	F(STR, queue_id, 32) F(STR, action, 32) F(STR, who, 64) F(STR, reason, 1024)
 #define EV_DELIVERY_FIELDS(F) \

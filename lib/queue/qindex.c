@@ -9,7 +9,9 @@
 #include "lib/queue/qindex.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <lmdb.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -17,7 +19,9 @@
 #include <xxhash.h>
 
 #include "lib/base/buf.h"
+#include "lib/base/io.h"
 #include "lib/base/mem.h"
+#include "lib/base/panic.h"
 #include "lib/base/why.h"
 #include "lib/queue/summary.h"
 
@@ -29,6 +33,8 @@ struct qindex {
 	MDB_txn *txn; /* the group being made */
 	struct buf row;
 	char boot[64];
+	int dir;            /* where its files are */
+	atomic_bool broken; /* something in it could not be read */
 };
 
 struct key {
@@ -36,9 +42,20 @@ struct key {
 	size_t n;
 };
 
-static int
-failed(struct why *why, const char *what, int rc)
+/* Ours is no excuse for these: the bytes are not what LMDB wrote. */
+static bool
+is_damage(int rc)
 {
+	return rc == MDB_CORRUPTED || rc == MDB_PAGE_NOTFOUND || rc == MDB_PANIC ||
+	       rc == MDB_INVALID || rc == MDB_CURSOR_FULL || rc == MDB_BAD_VALSIZE ||
+	       rc == MDB_INCOMPATIBLE || rc == MDB_BAD_TXN;
+}
+
+static int
+failed(struct qindex *ix, struct why *why, const char *what, int rc)
+{
+	if (is_damage(rc))
+		ix->broken = true;
 	return why_temp(why, "4.3.0", "index: %s: %s", what, mdb_strerror(rc));
 }
 
@@ -109,6 +126,14 @@ val_str(MDB_val v)
 	return str_make(v.mv_data, v.mv_size);
 }
 
+/* LMDB found a page that contradicts another. */
+static void
+on_contradiction(MDB_env *env, const char *text)
+{
+	qindex_distrust(mdb_env_get_userctx(env));
+	fatal("index: damaged: it is made anew: %s", text);
+}
+
 static int
 tables_open(struct qindex *ix)
 {
@@ -134,7 +159,9 @@ env_open(struct qindex *ix, const char *path, uint64_t max)
 
 	if (rc != 0)
 		return rc;
-	if ((rc = mdb_env_set_mapsize(ix->env, (size_t)max)) == 0 &&
+	if ((rc = mdb_env_set_userctx(ix->env, ix)) == 0 &&
+	    (rc = mdb_env_set_assert(ix->env, on_contradiction)) == 0 &&
+	    (rc = mdb_env_set_mapsize(ix->env, (size_t)max)) == 0 &&
 	    (rc = mdb_env_set_maxdbs(ix->env, 8)) == 0 &&
 	    (rc = mdb_env_set_maxreaders(ix->env, READERS)) == 0 &&
 	    (rc = mdb_env_open(ix->env, path, MDB_NOSYNC | MDB_NOTLS | MDB_NORDAHEAD, 0600)) == 0 &&
@@ -195,6 +222,7 @@ qindex_open(const char *path, uint64_t max, struct str boot, bool *rebuild, stru
 
 	buf_init(&ix->row, ROW_MAX);
 	str_copy(ix->boot, sizeof ix->boot, str_trim(boot));
+	ix->dir = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	int rc = env_open(ix, path, max);
 	*rebuild = rc != 0 || !meta_good(ix);
 	if (*rebuild) {
@@ -215,11 +243,24 @@ qindex_open(const char *path, uint64_t max, struct str boot, bool *rebuild, stru
 		(void)mdb_reader_check(ix->env, &dead);
 		return ix;
 	}
-	failed(why, "open", rc);
+	failed(ix, why, "open", rc);
 	if (ix->env != NULL)
 		mdb_env_close(ix->env);
+	fd_close(&ix->dir);
 	free(ix);
 	return NULL;
+}
+
+bool
+qindex_broken(const struct qindex *ix)
+{
+	return ix->broken;
+}
+
+void
+qindex_distrust(const struct qindex *ix)
+{
+	(void)unlinkat(ix->dir, "data.mdb", 0); /* what stays is found damaged again */
 }
 
 void
@@ -241,6 +282,7 @@ qindex_close(struct qindex **ixp, bool clean)
 	}
 	mdb_env_close(ix->env);
 	buf_free(&ix->row);
+	fd_close(&ix->dir);
 	free(ix);
 }
 
@@ -251,7 +293,7 @@ qindex_begin(struct qindex *ix, struct why *why)
 
 	if (rc != 0)
 		ix->txn = NULL;
-	return rc == 0 ? 0 : failed(why, "begin", rc);
+	return rc == 0 ? 0 : failed(ix, why, "begin", rc);
 }
 
 void
@@ -268,7 +310,7 @@ qindex_commit(struct qindex *ix, struct why *why)
 	int rc = mdb_txn_commit(ix->txn);
 
 	ix->txn = NULL;
-	return rc == 0 ? 0 : failed(why, "commit", rc);
+	return rc == 0 ? 0 : failed(ix, why, "commit", rc);
 }
 
 int
@@ -276,7 +318,7 @@ qindex_complete(struct qindex *ix, struct why *why)
 {
 	int rc = meta_put(ix, ix->boot);
 
-	return rc == 0 ? 0 : failed(why, "note", rc);
+	return rc == 0 ? 0 : failed(ix, why, "note", rc);
 }
 
 /* One row of `due` or `dest`, put or deleted. */
@@ -338,13 +380,13 @@ qindex_put(struct qindex *ix, const struct summary *sum, struct why *why)
 	int rc = unlink_old(ix, sum->id, &found);
 
 	if (rc != 0)
-		return failed(why, "put", rc);
+		return failed(ix, why, "put", rc);
 	buf_reset(&ix->row);
 	summary_encode(sum, &ix->row);
 	MDB_val value = val(ix->row.p, ix->row.n);
 	if ((rc = mdb_put(ix->txn, ix->summary, &key, &value, 0)) != 0 ||
 	    (rc = link_all(ix, sum, true)) != 0)
-		return failed(why, "put", rc);
+		return failed(ix, why, "put", rc);
 	return 0;
 }
 
@@ -357,7 +399,7 @@ qindex_delete(struct qindex *ix, struct str id, struct why *why)
 
 	if (rc == 0 && found)
 		rc = mdb_del(ix->txn, ix->summary, &key, NULL);
-	return rc == 0 ? 0 : failed(why, "delete", rc);
+	return rc == 0 ? 0 : failed(ix, why, "delete", rc);
 }
 
 /* --- reading --- */
@@ -369,8 +411,10 @@ visit_id(struct qindex *ix, MDB_txn *txn, struct str id, qindex_fn *fn, void *ar
 	struct summary sum;
 
 	if (mdb_get(txn, ix->summary, &key, &value) != 0 ||
-	    summary_decode(&sum, val_str(value), NULL) == -1)
+	    summary_decode(&sum, val_str(value), NULL) == -1) {
+		ix->broken = true;
 		return 0;
+	}
 	int rc = fn(arg, &sum);
 	summary_clear(&sum);
 	return rc;
@@ -395,10 +439,10 @@ walk(struct qindex *ix, const struct range *range, struct qindex_key *after, qin
 	int n = 0, rc = mdb_txn_begin(ix->env, NULL, MDB_RDONLY, &txn);
 
 	if (rc != 0)
-		return failed(why, "read", rc);
+		return failed(ix, why, "read", rc);
 	if ((rc = mdb_cursor_open(txn, range->table, &cursor)) != 0) {
 		mdb_txn_abort(txn);
-		return failed(why, "read", rc);
+		return failed(ix, why, "read", rc);
 	}
 	for (rc = mdb_cursor_get(cursor, &key, &value, MDB_SET_RANGE);
 	     rc == 0 && (unsigned)n < range->max;
@@ -419,6 +463,7 @@ walk(struct qindex *ix, const struct range *range, struct qindex_key *after, qin
 		if (visit_id(ix, txn, id, fn, arg) == -1)
 			break;
 	}
+	ix->broken = ix->broken || is_damage(rc);
 	mdb_cursor_close(cursor);
 	mdb_txn_abort(txn);
 	return n;
@@ -481,10 +526,10 @@ qindex_list(
 	int n = 0, stop = 0, rc = mdb_txn_begin(ix->env, NULL, MDB_RDONLY, &txn);
 
 	if (rc != 0)
-		return failed(why, "read", rc);
+		return failed(ix, why, "read", rc);
 	if ((rc = mdb_cursor_open(txn, ix->summary, &cursor)) != 0) {
 		mdb_txn_abort(txn);
-		return failed(why, "read", rc);
+		return failed(ix, why, "read", rc);
 	}
 	for (rc = mdb_cursor_get(cursor, &key, &value, MDB_SET_RANGE);
 	     rc == 0 && (unsigned)n < max && stop == 0;
@@ -493,11 +538,14 @@ qindex_list(
 			continue;
 		str_copy(after, 32, val_str(key));
 		n++;
-		if (summary_decode(&sum, val_str(value), NULL) == -1)
+		if (summary_decode(&sum, val_str(value), NULL) == -1) {
+			ix->broken = true;
 			continue;
+		}
 		stop = fn(arg, &sum);
 		summary_clear(&sum);
 	}
+	ix->broken = ix->broken || is_damage(rc);
 	mdb_cursor_close(cursor);
 	mdb_txn_abort(txn);
 	return n;
@@ -512,7 +560,7 @@ qindex_get(struct qindex *ix, struct str id, qindex_fn *fn, void *arg, struct wh
 	int rc = mdb_txn_begin(ix->env, NULL, MDB_RDONLY, &txn);
 
 	if (rc != 0)
-		return failed(why, "read", rc);
+		return failed(ix, why, "read", rc);
 	rc = id.n == 0 ? MDB_NOTFOUND : mdb_get(txn, ix->summary, &key, &value);
 	if (rc == 0 && summary_decode(&sum, val_str(value), why) == 0) {
 		fn(arg, &sum);
@@ -523,7 +571,7 @@ qindex_get(struct qindex *ix, struct str id, qindex_fn *fn, void *arg, struct wh
 	mdb_txn_abort(txn);
 	if (rc == MDB_NOTFOUND)
 		return 0;
-	return rc == 0 ? -1 : failed(why, "read", rc);
+	return rc == 0 ? -1 : failed(ix, why, "read", rc);
 }
 
 static uint64_t

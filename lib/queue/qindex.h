@@ -38,6 +38,12 @@ typedef int qindex_fn(void *arg, const struct summary *sum);
 struct qindex *qindex_open(
     const char *path, uint64_t max, struct str boot, bool *rebuild, struct why *why);
 
+/* Something in it could not be read: what it says is not complete. Any thread may ask. */
+bool qindex_broken(const struct qindex *ix);
+
+/* Removes its file, so that the next qindex_open() finds none. */
+void qindex_distrust(const struct qindex *ix);
+
 /* Syncs, and notes that the end was clean where `clean`. */
 void qindex_close(struct qindex **ixp, bool clean);
 
