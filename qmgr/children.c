@@ -66,6 +66,20 @@ still_there(struct qmgr *q, const struct chan *ch)
 	return false;
 }
 
+/* A parent that cannot be read may have a child: "could not tell" is not "none". */
+static void
+answer_loaded(const struct load_job *job, const struct message *m, const struct wait *w)
+{
+	struct why why;
+
+	if (m != NULL || !job->unread) {
+		answer(m, w->ch, &w->head, str_from(w->parent));
+		return;
+	}
+	why_temp(&why, "4.3.0", "the queue cannot be read");
+	(void)chan_refuse(w->ch, &w->head, &why); /* a partner that is gone needs no answer */
+}
+
 static void
 on_loaded(struct load_job *job)
 {
@@ -80,7 +94,7 @@ on_loaded(struct load_job *job)
 	if (w->ch == NULL && m != NULL)
 		note(m, str_from(w->parent), w->child);
 	if (w->ch != NULL && still_there(q, w->ch))
-		answer(m, w->ch, &w->head, str_from(w->parent));
+		answer_loaded(job, m, w);
 	if (fresh && m->folder == FOLDER_HOLD)
 		message_release(m);
 	else if (fresh)

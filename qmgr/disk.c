@@ -271,7 +271,14 @@ add_found(struct load_job *job, struct state *st, enum folder folder, uint64_t e
 	    (struct loaded){.st = *st, .folder = folder, .entries_end = entries_end};
 }
 
-/* A damaged file goes to corrupt/ and is never read as mail. */
+static void
+add_missing(struct load_job *job, const char *id)
+{
+	job->missing = xrealloc(job->missing, (job->nmissing + 1) * sizeof *job->missing);
+	snprintf(job->missing[job->nmissing++], sizeof *job->missing, "%s", id);
+}
+
+/* A damaged file goes to corrupt/ and is never read as mail; its row goes. */
 static void
 damaged(struct load_job *job, enum folder folder, const char *id, const struct why *found)
 {
@@ -280,9 +287,12 @@ damaged(struct load_job *job, enum folder folder, const char *id, const struct w
 	log_error("%s: queue file is damaged: %s", id, found->text);
 	if (corrupt_move(&job->q->folders, folder, id, found->text, &why) == -1)
 		log_error("%s: %s", id, why.text);
+	else if (folder != FOLDER_NEW)
+		add_missing(job, id);
 }
 
-static bool
+/* 1: it is there (loaded, or set aside); 0: not there; -1: could not tell. */
+static int
 load_from(struct load_job *job, enum folder folder, const char *id)
 {
 	struct qfile_read r;
@@ -290,17 +300,24 @@ load_from(struct load_job *job, enum folder folder, const char *id)
 	struct why why = {0};
 	int fd = openat(job->q->folders.fd[folder], id, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
 
-	if (fd == -1)
-		return false;
+	if (fd == -1 && errno == ENOENT)
+		return 0;
+	if (fd == -1) {
+		log_error("%s: open the queue file: %s", id, strerror(errno));
+		return -1;
+	}
 	/* The content, too: it is going to be sent, and a power cut may have been between. */
 	enum qfile_state found = qfile_read(fd, &r, true, &why);
 	close(fd);
 	if (found == QFILE_OPEN)
-		return true;
+		return 1;
+	if (found == QFILE_DAMAGED && why.class != WHY_PERM) {
+		log_error("%s: %s", id, why.text);
+		return -1;
+	}
 	if (found == QFILE_DAMAGED) {
-		if (why.class == WHY_PERM)
-			damaged(job, folder, id, &why);
-		return true;
+		damaged(job, folder, id, &why);
+		return 1;
 	}
 	if (state_init(&st, &r.head, r.envelope, &why) == -1)
 		damaged(job, folder, id, &why);
@@ -309,7 +326,19 @@ load_from(struct load_job *job, enum folder folder, const char *id)
 		add_found(job, &st, folder, r.entries_end);
 	}
 	qfile_read_clear(&r);
-	return true;
+	return 1;
+}
+
+/* As load_from(), wherever it is: a file changes its folder by this thread alone. */
+static int
+load_message(struct load_job *job, const char *id)
+{
+	static const enum folder folders[] = {FOLDER_CUR, FOLDER_HOLD, FOLDER_NEW};
+	int rc = 0;
+
+	for (size_t i = 0; i < NELEM(folders) && rc == 0; i++)
+		rc = load_from(job, folders[i], id);
+	return rc;
 }
 
 static int
@@ -324,13 +353,6 @@ on_due_row(void *arg, const struct summary *sum)
 }
 
 static void
-add_missing(struct load_job *job, const char *id)
-{
-	job->missing = xrealloc(job->missing, (job->nmissing + 1) * sizeof *job->missing);
-	snprintf(job->missing[job->nmissing++], sizeof *job->missing, "%s", id);
-}
-
-static void
 load_run(struct job *base)
 {
 	struct load_job *job = load_job_of(base);
@@ -339,16 +361,19 @@ load_run(struct job *base)
 	if (job->due) {
 		int n = qindex_due(
 		    job->q->index, &job->after, job->now, job->max, on_due_row, job, &why);
-		if (n == -1)
+		if (n == -1) {
 			log_error("%s", why.text);
+			job->unread = true;
+		}
 		job->full = n == (int)job->max;
 		job->next_due = qindex_first_due(job->q->index, &job->after);
 	}
-	for (size_t i = 0; i < job->nids; i++)
-		if (!load_from(job, FOLDER_CUR, job->ids[i]) &&
-		    !load_from(job, FOLDER_HOLD, job->ids[i]) &&
-		    !load_from(job, FOLDER_NEW, job->ids[i]) && job->due)
+	for (size_t i = 0; i < job->nids; i++) {
+		int rc = load_message(job, job->ids[i]);
+		job->unread |= rc == -1;
+		if (rc == 0 && job->due)
 			add_missing(job, job->ids[i]);
+	}
 }
 
 static void
@@ -359,7 +384,7 @@ on_unindexed(struct disk_job *job)
 }
 
 /* A row whose file a kill took away, or never let come into being: the journal has the message, or
- * it is done. */
+ * it is done; or whose file lies in corrupt/ now. */
 static void
 drop_missing(struct load_job *job)
 {

@@ -69,6 +69,7 @@ struct load_job {
 	size_t nids;
 	char (*missing)[HEAD_ID_MAX]; /* rows of the index without a file */
 	size_t nmissing;
+	bool unread; /* something that may be there could not be read now: to be tried again */
 	struct loaded *found; /* owned; the states are handed over by clearing `bytes` */
 	size_t nfound, size;
 	void *arg;

@@ -2,7 +2,8 @@
 /*
  * The cursor `due_after` stands behind the last row that was loaded: what is before it is in
  * memory, or has been written anew with a later time. When the clock goes back the cursor goes back
- * with it; rows of messages in memory are passed over.
+ * with it, and after a file that could not be read it begins anew; rows of messages in memory are
+ * passed over.
  */
 #include "qmgr/due.h"
 
@@ -26,6 +27,7 @@ on_loaded(struct load_job *job)
 	struct qmgr *q = job->q;
 
 	q->due_running = false;
+	q->due_unread |= job->unread;
 	q->due_after = job->after;
 	q->next_due = 0;
 	if (job->full)
@@ -39,6 +41,16 @@ on_loaded(struct load_job *job)
 		if (m != NULL)
 			message_activate(m);
 	}
+}
+
+void
+due_again(struct qmgr *q)
+{
+	if (!q->due_unread || q->due_running)
+		return;
+	q->due_unread = false;
+	q->due_after = (struct qindex_key){0};
+	q->next_due = 1;
 }
 
 void

@@ -448,6 +448,7 @@ on_file_loaded(struct load_job *job)
 {
 	struct qmgr *q = job->q;
 
+	q->new_unread |= job->unread;
 	for (size_t i = 0; i < job->nfound; i++) {
 		if (job->found[i].folder != FOLDER_NEW)
 			continue;
@@ -481,6 +482,7 @@ queued_in_segment(struct qmgr *q, const struct msg_queued *m)
 		seg = segment_open(q, m->segment, &info, &why);
 		if (seg == NULL) {
 			log_error("journal: %s", why.text);
+			q->new_unread = true;
 			return;
 		}
 		if (seg->seal != m->seal)
@@ -569,6 +571,7 @@ look_at_file(struct qmgr *q, const char *name)
 	struct why why;
 	int fd = openat(dir, name, O_RDWR | O_CLOEXEC | O_NOFOLLOW);
 
+	q->new_unread |= fd == -1 && errno != ENOENT;
 	if (fd == -1 || !qfile_claim(fd)) {
 		fd_close(&fd);
 		return;
@@ -586,6 +589,7 @@ look_at_file(struct qmgr *q, const char *name)
 		break;
 	case QFILE_DAMAGED:
 		log_error("%s: queue file is damaged: %s", name, why.text);
+		q->new_unread |= why.class != WHY_PERM;
 		if (why.class == WHY_PERM &&
 		    corrupt_move(&q->folders, FOLDER_NEW, name, why.text, &why) == -1)
 			log_error("%s", why.text);
@@ -595,12 +599,14 @@ look_at_file(struct qmgr *q, const char *name)
 }
 
 static void
-damaged_segment(struct qmgr *q, const char *name, const struct why *found)
+unread_segment(struct qmgr *q, const char *name, const struct why *found)
 {
 	struct why why;
 
 	log_error("journal: %s: %s", name, found->text);
-	if (corrupt_move(&q->folders, FOLDER_NEW, name, found->text, &why) == -1)
+	if (found->class != WHY_PERM)
+		q->new_unread = true;
+	else if (corrupt_move(&q->folders, FOLDER_NEW, name, found->text, &why) == -1)
 		log_error("journal: %s", why.text);
 }
 
@@ -621,7 +627,7 @@ look_at_name(void *arg, const char *name)
 	if (seg != NULL)
 		segment_look(q, seg, &info);
 	else if (faccessat(q->folders.fd[FOLDER_NEW], name, F_OK, 0) == 0 && !info.live)
-		damaged_segment(q, name, &why);
+		unread_segment(q, name, &why);
 	return 0;
 }
 
@@ -630,8 +636,11 @@ look_at_new(struct qmgr *q)
 {
 	struct why why;
 
-	if (folder_each(q->folders.fd[FOLDER_NEW], look_at_name, q, &why) == -1)
+	q->new_unread = false;
+	if (folder_each(q->folders.fd[FOLDER_NEW], look_at_name, q, &why) == -1) {
 		log_error("%s", why.text);
+		q->new_unread = true;
+	}
 	incoming_wake(q);
 }
 
@@ -686,7 +695,7 @@ incoming_recover(struct qmgr *q, struct why *why)
 	return 0;
 }
 
-/* Segments that cleanup removed instead of using them again. */
+/* Segments that cleanup removed instead of using them again; and what could not be read before. */
 void
 incoming_tick(struct qmgr *q)
 {
@@ -699,6 +708,8 @@ incoming_tick(struct qmgr *q)
 		    st.st_nlink == 0)
 			segment_ref_free(q, seg);
 	}
+	if (q->new_unread)
+		look_at_new(q);
 }
 
 void

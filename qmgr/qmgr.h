@@ -129,6 +129,7 @@ struct destination {
 	int64_t probe_at; /* clock_ms(); when dead */
 	unsigned probes;  /* that failed */
 	int64_t touched;  /* clock_ms() of the last delivery's end */
+	int64_t heard;    /* ... or of the first delivery's start where none was under way */
 	char code[12];
 	char *reason; /* why it is dead */
 	bool probing; /* dead, and a probe may go or is under way */
@@ -187,6 +188,8 @@ struct qmgr {
 	TAILQ_HEAD(, message) stuck;
 	struct qindex_key due_after;
 	uint64_t next_due; /* microseconds since 1970; 0: nothing waits */
+	bool due_unread;   /* rows before the cursor could not be loaded */
+	bool new_unread;   /* something in new/ could not be read */
 	bool due_running;
 	uint64_t generation; /* of router's tables; 0: not told */
 	struct buf content;  /* scratch */

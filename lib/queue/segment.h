@@ -90,7 +90,7 @@ struct segment_info {
 	bool live; /* its writer holds it */
 };
 
-/* Header and marks of an open segment. -1: damaged. */
+/* Header and marks of an open segment. -1: WHY_PERM: damaged; WHY_TEMP: could not be read. */
 int segment_info(int fd, struct segment_info *info, struct why *why) KP_MUST_USE;
 
 /* What segment_walk() finds. `bytes` is valid during the call. */

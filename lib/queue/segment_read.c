@@ -44,15 +44,16 @@ mark_read(const unsigned char *mark, uint64_t seal)
  * A header that is damaged does not take the messages with it: only a writer's frame ever stands at
  * SEGMENT_START, so that one's seal may be believed.
  */
-static bool
+static int
 seal_of_first(int fd, uint64_t size, uint64_t *seal)
 {
 	unsigned char frame[SEGMENT_FRAME];
 	uint64_t n, durable;
 
-	if (size < SEGMENT_START + SEGMENT_FRAME ||
-	    pread_all(fd, frame, sizeof frame, SEGMENT_START) == -1)
-		return false;
+	if (size < SEGMENT_START + SEGMENT_FRAME)
+		return 0;
+	if (pread_all(fd, frame, sizeof frame, SEGMENT_START) == -1)
+		return -1;
 	*seal = le64_get(frame + FRAME_AT_SEAL);
 	return segment_check(frame, *seal, SEGMENT_START, size, &n, &durable);
 }
@@ -76,8 +77,13 @@ segment_info(int fd, struct segment_info *info, struct why *why)
 	    le64_get(header + SEG_AT_SUM) == head_sum(header, SEG_AT_SUM)) {
 		info->number = le64_get(header + SEG_AT_NUMBER);
 		info->seal = le64_get(header + SEG_AT_SEAL);
-	} else if (!seal_of_first(fd, info->size, &info->seal))
-		return why_temp(why, "4.3.0", "the segment's header is damaged");
+	} else {
+		int rc = seal_of_first(fd, info->size, &info->seal);
+		if (rc == -1)
+			return why_sys(why, "4.3.0", "read a segment");
+		if (rc == 0)
+			return why_perm(why, NULL, "the segment's header is damaged");
+	}
 	uint64_t a = mark_read(header + MARK_A, info->seal),
 		 b = mark_read(header + MARK_B, info->seal);
 	info->durable = a > b ? a : b;
