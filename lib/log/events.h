@@ -34,7 +34,7 @@
 	    "{queue_id}: from=<{sender}>, size={size}, nrcpt={nrcpt} (queue active)")              \
 	E(REMOVED, removed, INFO, "{queue_id}: removed")                                           \
 	E(EXPIRED, expired, INFO,                                                                  \
-	    "{queue_id}: from=<{sender}>, status={status}, returned to sender")                     \
+	    "{queue_id}: from=<{sender}>, status={status}, returned to sender")                    \
 	E(QUEUE_ACTION, queue_action, INFO,                                                        \
 	    "{queue_id}: {action}{?who: by {who}}{?reason:: {reason}}")                            \
 	/* who delivers */                                                                         \

@@ -251,28 +251,28 @@ enum dns_status {
  * `offset`; else -1 and DELIVER_DATA follows. `size`, `header_size`, `longest_line` and `facts` are
  * of the content as it will be sent. Times in microseconds since 1970. `attempt` counts from 1.
  */
-#define MSG_DELIVER_FIELDS(F)            \
-	F(STR, queue_id, MSG_ID_MAX)     \
-	F(STR, sender, MSG_ADDRESS_MAX)  \
-	F(STR, transport, 64)            \
-	F(STR, nexthop, MSG_NEXTHOP_MAX) \
-	F(U64, flags, 0)                 \
-	F(U64, facts, 0)                 \
-	F(U64, size, 0)                  \
-	F(U64, offset, 0)                \
-	F(U64, header_size, 0)           \
-	F(U64, longest_line, 0)          \
-	F(U64, arrived, 0)               \
-	F(U64, active, 0)                \
-	F(U64, attempt, 0)               \
-	F(STR, envid, 512)               \
-	F(U64, ret, 2)                   \
-	F(U64, recipients, 0)            \
-	F(STR, client_addr, 64)          \
+#define MSG_DELIVER_FIELDS(F)             \
+	F(STR, queue_id, MSG_ID_MAX)      \
+	F(STR, sender, MSG_ADDRESS_MAX)   \
+	F(STR, transport, 64)             \
+	F(STR, nexthop, MSG_NEXTHOP_MAX)  \
+	F(U64, flags, 0)                  \
+	F(U64, facts, 0)                  \
+	F(U64, size, 0)                   \
+	F(U64, offset, 0)                 \
+	F(U64, header_size, 0)            \
+	F(U64, longest_line, 0)           \
+	F(U64, arrived, 0)                \
+	F(U64, active, 0)                 \
+	F(U64, attempt, 0)                \
+	F(STR, envid, 512)                \
+	F(U64, ret, 2)                    \
+	F(U64, recipients, 0)             \
+	F(STR, client_addr, 64)           \
 	F(STR, client_name, MSG_NAME_MAX) \
-	F(STR, helo, MSG_NAME_MAX)       \
-	F(STR, proto, 16)                \
-	F(STR, login, 256)               \
+	F(STR, helo, MSG_NAME_MAX)        \
+	F(STR, proto, 16)                 \
+	F(STR, login, 256)                \
 	F(FD, content, 0)
 
 enum content_fact {
