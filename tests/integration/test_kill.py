@@ -14,7 +14,6 @@ import random
 import re
 import signal
 import smtplib
-import subprocess
 import threading
 import time
 
@@ -27,7 +26,7 @@ KILLS = int(os.environ.get("KP_KILLS", "200"))
 DELIVERERS = ["qmgr", "deliver", "remote", "local", "spawn"]
 OTHERS = ["smtpd", "cleanup", "router", "tables", "resolver", "bounce", "pickup", "logger"]
 CALM = 2.2  # seconds between two kills of one program: faster deaths make master back off
-LARGE = 150_000  # more than journal_message_limit: a file of its own
+LARGE = 600_000  # more than journal_message_limit: a file of its own
 IN_FLIGHT = 3  # seconds: how far from a kill a delivery can have been that is repeated
 
 
@@ -168,7 +167,7 @@ class Load:
             n += 1
             token = f"load.{name}.{n}"
             body = "x" * 70 + "\n"
-            body *= LARGE // len(body) if n % 50 == 0 else 5
+            body *= LARGE // len(body) if n % 60 == 0 else 5
             yield token, dice.choices(mixes, weights)[0], f"Subject: {token}\nFrom: kpload2@localhost\n\n{body}end of {token}\n"
             self.stopped.wait(0.01 * dice.random())
 
@@ -319,17 +318,9 @@ def account(suite, load, receiver, kills):
     check_repeats(repeated, kills)
 
 
-@pytest.fixture(scope="module")
-def owners():
-    for name in OWNERS:
-        subprocess.run(["useradd", "--create-home", "--shell", "/bin/sh", name], check=False, stderr=subprocess.DEVNULL)
-    yield
-    for name in OWNERS:
-        subprocess.run(["userdel", "--remove", name], check=False, stderr=subprocess.DEVNULL)
-
-
 @pytest.fixture
-def loaded(suite, owners):
+def loaded(suite, accounts):
+    accounts(*OWNERS)
     ports = [free_port(), free_port()]
     receiver = Receiver(f"{suite.base}/received", ports)
     os.makedirs(f"{suite.root}/etc")
