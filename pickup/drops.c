@@ -24,6 +24,7 @@
 #include "lib/base/clock.h"
 #include "lib/base/io.h"
 #include "lib/base/layout.h"
+#include "lib/base/map.h"
 #include "lib/base/mem.h"
 #include "lib/base/panic.h"
 #include "lib/chan/packet.h"
@@ -38,6 +39,8 @@ struct drops {
 	struct pickup *pickup;
 	int dir, watch;
 	struct event *ev_watch, *ev_retry, *ev_pipe;
+	struct map *waiting; /* names of files that were refused for now, until ev_retry */
+	struct loop_task next;
 	/* the file under way */
 	char name[NAME_MAX + 1];
 	int fd, pipe; /* -1: none */
@@ -87,17 +90,21 @@ set_aside(struct drops *d, const char *reason)
 	if (renameat(d->dir, d->name, d->dir, bad) == -1)
 		log_error("maildrop: rename %s: %s", d->name, strerror(errno));
 	close_file(d);
+	loop_defer(&d->pickup->service->loop, &d->next);
 }
 
+/* The others need not wait for this one. */
 static void
 try_later(struct drops *d, const char *reason)
 {
 	struct timeval tv = clock_tv(d->pickup->conf->maildrop_retry_delay);
 
-	log_warning("maildrop: %s waits: %s", d->name[0] != '\0' ? d->name : "all", reason);
+	log_warning("maildrop: %s waits: %s", d->name, reason);
+	map_put(d->waiting, str_from(d->name), d);
 	close_file(d);
-	if (evtimer_add(d->ev_retry, &tv) == -1)
+	if (!evtimer_pending(d->ev_retry, NULL) && evtimer_add(d->ev_retry, &tv) == -1)
 		fatal("no timer");
+	loop_defer(&d->pickup->service->loop, &d->next);
 }
 
 static void
@@ -121,7 +128,7 @@ on_done(void *arg, struct str queue_id, const struct why *why)
 		return;
 	}
 	remove_file(d);
-	drops_scan(d->pickup);
+	loop_defer(&d->pickup->service->loop, &d->next);
 }
 
 /* --- a file's messages --- */
@@ -271,7 +278,7 @@ pump(struct drops *d)
 				    "submitter did not succeed",
 			    d->name);
 			remove_file(d);
-			drops_scan(d->pickup);
+			loop_defer(&d->pickup->service->loop, &d->next);
 			return;
 		}
 		if (more == -1 || serve_frame(d, &why) == -1)
@@ -318,6 +325,7 @@ next_name(struct drops *d, char name[NAME_MAX + 1])
 	/* The oldest first: names begin with the time. */
 	while ((e = readdir(dir)) != NULL)
 		if (strncmp(e->d_name, "drop.", 5) == 0 &&
+		    map_get(d->waiting, str_from(e->d_name)) == NULL &&
 		    (name[0] == '\0' || strcmp(e->d_name, name) < 0))
 			(void)str_copy(name, NAME_MAX + 1, str_from(e->d_name));
 	closedir(dir);
@@ -331,13 +339,22 @@ drops_scan(struct pickup *p)
 	char name[NAME_MAX + 1];
 	struct why why;
 
-	if (d == NULL || d->fd != -1 || p->service->stopping ||
-	    evtimer_pending(d->ev_retry, NULL) || !next_name(d, name))
+	if (d == NULL || d->fd != -1 || p->service->stopping || !next_name(d, name))
 		return;
 	if (open_file(d, name, &why) == -1)
 		give_up(d, &why);
 	else
 		pump(d);
+}
+
+void
+drops_retry(struct pickup *p)
+{
+	struct drops *d = p->drops;
+
+	map_free(&d->waiting, NULL);
+	d->waiting = map_new();
+	drops_scan(p);
 }
 
 static void
@@ -359,6 +376,14 @@ on_retry(evutil_socket_t fd, short what, void *arg)
 
 	(void)fd;
 	(void)what;
+	drops_retry(d->pickup);
+}
+
+static void
+on_next(void *arg)
+{
+	const struct drops *d = arg;
+
 	drops_scan(d->pickup);
 }
 
@@ -369,7 +394,15 @@ drops_open(struct pickup *p, struct why *why)
 	struct layout layout;
 	char path[PATH_MAX + 16];
 
-	*d = (struct drops){.pickup = p, .dir = -1, .watch = -1, .fd = -1, .pipe = -1};
+	*d = (struct drops){
+	    .pickup = p,
+	    .dir = -1,
+	    .watch = -1,
+	    .fd = -1,
+	    .pipe = -1,
+	    .waiting = map_new(),
+	    .next = {.on_round_end = on_next, .arg = d}
+        };
 	buf_init(&d->frame, PACKET_MAX);
 	p->drops = d;
 	if (layout_of(&layout, p->service->root, why) == -1)

@@ -39,7 +39,7 @@ static void
 on_cleanup(struct service *s, struct chan *ch)
 {
 	(void)ch;
-	drops_scan(s->state);
+	drops_retry(s->state);
 }
 
 static void

@@ -67,6 +67,8 @@ void clients_close(struct pickup *p);
 /* drops.c: the maildrop. */
 int drops_open(struct pickup *p, struct why *why) KP_MUST_USE;
 void drops_scan(struct pickup *p);
+/* Also those that were refused for now: what refused them may be back. */
+void drops_retry(struct pickup *p);
 void drops_close(struct pickup *p);
 
 #endif
