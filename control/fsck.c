@@ -3,9 +3,11 @@
  * stopped: the queue is qmgr's while it runs. */
 #include <errno.h>
 #include <fcntl.h>
+#include <grp.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <sysexits.h>
 #include <unistd.h>
 
@@ -76,8 +78,12 @@ rebuild(const struct folders *f, const char *path, struct why *why)
 	bool was_gone;
 	int more = -1;
 
-	/* No boot id is this one: what is there counts as stale, and is emptied. */
 	struct qindex *ix = qindex_open(path, INDEX_SIZE_MAX, STR("fsck"), &was_gone, why);
+	if (ix != NULL && !was_gone) { /* after a clean end it counts as good */
+		qindex_distrust(ix);
+		qindex_close(&ix, false);
+		ix = qindex_open(path, INDEX_SIZE_MAX, STR("fsck"), &was_gone, why);
+	}
 	if (ix == NULL)
 		return -1;
 	struct rebuild *rb = rebuild_new(f, ix, INDEX_READERS, &hooks, why);
@@ -87,6 +93,21 @@ rebuild(const struct folders *f, const char *path, struct why *why)
 	rebuild_free(&rb);
 	qindex_close(&ix, more == 0);
 	return more;
+}
+
+/* What is made here must be qmgr's: root goes on as the folder's owner. */
+static int
+become_owner(int queue, struct why *why)
+{
+	struct stat st;
+
+	if (geteuid() != 0)
+		return 0;
+	if (fstatat(queue, "cur", &st, AT_SYMLINK_NOFOLLOW) == -1)
+		return why_sys(why, NULL, "look at the queue");
+	if (setgroups(0, NULL) == -1 || setegid(st.st_gid) == -1 || seteuid(st.st_uid) == -1)
+		return why_sys(why, NULL, "go on as the queue's owner");
+	return 0;
 }
 
 int
@@ -112,7 +133,9 @@ cmd_queue_fsck(struct kingpost *k, int argc, char **argv)
 		complain("%s: %s", path, strerror(errno));
 		return EX_OSFILE;
 	}
-	int result = folders_open(&f, queue, &why);
+	int result = become_owner(queue, &why);
+	if (result == 0)
+		result = folders_open(&f, queue, &why);
 	close(queue);
 	if (result == 0) {
 		snprintf(path, sizeof path, "%s/queue/index", k->layout.spool);

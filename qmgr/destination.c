@@ -98,6 +98,7 @@ initial_window(const struct qmgr *q, const struct destination *d)
 
 /* --- finding --- */
 
+enum { SILENCE_MS = 3000 };
 enum { KEY_MAX = 64 + 1 + MSG_NEXTHOP_MAX };
 
 static struct str
@@ -172,18 +173,23 @@ make_ready(struct qmgr *q, struct destination *d)
 
 /* Puts off all that waits for a dead destination, without an attempt. */
 static void
-put_off_all(struct qmgr *q, struct destination *d)
+put_off_all(struct qmgr *q, struct destination *d, const char *code, const char *reason)
 {
 	struct work *w;
 
 	d->keep = true;
 	while ((w = TAILQ_FIRST(&d->queue)) != NULL) {
 		destination_dequeue(w);
-		delivery_put_off(
-		    w, d->code, d->reason != NULL ? d->reason : "unknown mail transport error");
+		delivery_put_off(w, code, reason);
 	}
 	d->keep = false;
 	release(q, d);
+}
+
+static void
+put_off_for_death(struct qmgr *q, struct destination *d)
+{
+	put_off_all(q, d, d->code, d->reason != NULL ? d->reason : "unknown mail transport error");
 }
 
 static bool
@@ -265,7 +271,7 @@ destination_feedback(
     struct qmgr *q, struct destination *d, bool reached, struct str code, struct str text)
 {
 	d->running--;
-	d->touched = clock_ms();
+	d->touched = d->heard = clock_ms();
 	if (reached)
 		live(q, d);
 	else if (d->dead)
@@ -276,7 +282,7 @@ destination_feedback(
 			die(q, d, code, text);
 	}
 	if (waits_for_probe(d)) {
-		put_off_all(q, d);
+		put_off_for_death(q, d);
 		return;
 	}
 	make_ready(q, d);
@@ -292,7 +298,8 @@ start_one(struct qmgr *q, struct destination *d)
 	struct work *w = TAILQ_FIRST(&d->queue);
 
 	destination_dequeue(w);
-	d->running++;
+	if (d->running++ == 0)
+		d->heard = clock_ms();
 	q->running++;
 	if (delivery_start(w))
 		return true;
@@ -312,7 +319,7 @@ put_off_dead(struct qmgr *q)
 		TAILQ_REMOVE(&q->dead, d, dead_link);
 		d->in_dead = false;
 		if (waits_for_probe(d))
-			put_off_all(q, d);
+			put_off_for_death(q, d);
 	}
 }
 
@@ -360,6 +367,38 @@ void
 destination_pump(struct qmgr *q)
 {
 	loop_defer(&q->service->loop, &q->pump_task);
+}
+
+static bool
+crowds(const struct qmgr *q, const struct destination *d)
+{
+	const struct work *w;
+	size_t n = 0;
+
+	if (d->running == 0 || clock_ms() - d->heard < SILENCE_MS)
+		return false;
+	TAILQ_FOREACH (w, &d->queue, link)
+		n++;
+	return n > (size_t)q->conf->qmgr_message_active_limit / 2;
+}
+
+/*
+ * The memory is full. Where more than half of it waits for one destination that says nothing (no
+ * refusal, which would have ended its attempts), this half waits on disk: others have their turn.
+ */
+void
+destination_make_room(struct qmgr *q)
+{
+	struct str key;
+	void *value;
+	size_t cursor = 0;
+	struct destination *crowd = NULL;
+
+	while (crowd == NULL && map_next(q->destinations, &cursor, &key, &value))
+		if (crowds(q, value))
+			crowd = value;
+	if (crowd != NULL)
+		put_off_all(q, crowd, "4.4.1", "it has not answered for a while");
 }
 
 /* Failures that nobody has asked after for long are forgotten. */

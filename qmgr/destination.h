@@ -32,6 +32,9 @@ void destination_feedback(
 /* Starts what can be started, at the end of the round. */
 void destination_pump(struct qmgr *q);
 
+/* When no more messages may come into memory. */
+void destination_make_room(struct qmgr *q);
+
 /* Dead ones whose time has come; an operator's flush makes it come for all. */
 void destination_tick(struct qmgr *q);
 void destination_revive_all(struct qmgr *q);

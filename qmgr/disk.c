@@ -371,7 +371,7 @@ load_run(struct job *base)
 	for (size_t i = 0; i < job->nids; i++) {
 		int rc = load_message(job, job->ids[i]);
 		job->unread |= rc == -1;
-		if (rc == 0 && job->due)
+		if (rc == 0)
 			add_missing(job, job->ids[i]);
 	}
 }

@@ -100,6 +100,8 @@ on_tick(evutil_socket_t fd, short what, void *arg)
 		qindex_distrust(q->index);
 		fatal("index: damaged: it is made anew");
 	}
+	if (message_room(q) == 0)
+		destination_make_room(q);
 	due_tick(q);
 	reports_tick(q);
 	clients_tick(q);

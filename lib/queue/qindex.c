@@ -15,6 +15,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 #include <xxhash.h>
 
@@ -25,7 +26,7 @@
 #include "lib/base/why.h"
 #include "lib/queue/summary.h"
 
-enum { KEY_MAX = 8 + 8 + 32, ROW_MAX = 1 << 30, READERS = 16, FORMAT = 1 };
+enum { KEY_MAX = 8 + 8 + 32, ROW_MAX = 1 << 30, READERS = 16, FORMAT = 1, CUT_MAX = 1 << 20 };
 
 struct qindex {
 	MDB_env *env;
@@ -152,6 +153,29 @@ tables_open(struct qindex *ix)
 	return mdb_txn_commit(txn);
 }
 
+/* Pages at the end may never have been written, where they were free again before their commit: a
+ * few. What lacks more was cut, and reading it would end the process. */
+static int
+size_check(struct qindex *ix)
+{
+	MDB_envinfo info;
+	MDB_stat st;
+	struct stat file;
+	int fd, rc = mdb_env_info(ix->env, &info);
+
+	if (rc == 0)
+		rc = mdb_env_stat(ix->env, &st);
+	if (rc == 0)
+		rc = mdb_env_get_fd(ix->env, &fd);
+	if (rc == 0 && fstat(fd, &file) == -1)
+		rc = errno;
+	if (rc != 0)
+		return rc;
+	uint64_t want = ((uint64_t)info.me_last_pgno + 1) * st.ms_psize,
+		 have = (uint64_t)file.st_size;
+	return have < want && (want - have > CUT_MAX || want - have > want / 4) ? MDB_CORRUPTED : 0;
+}
+
 static int
 env_open(struct qindex *ix, const char *path, uint64_t max)
 {
@@ -165,7 +189,7 @@ env_open(struct qindex *ix, const char *path, uint64_t max)
 	    (rc = mdb_env_set_maxdbs(ix->env, 8)) == 0 &&
 	    (rc = mdb_env_set_maxreaders(ix->env, READERS)) == 0 &&
 	    (rc = mdb_env_open(ix->env, path, MDB_NOSYNC | MDB_NOTLS | MDB_NORDAHEAD, 0600)) == 0 &&
-	    (rc = tables_open(ix)) == 0)
+	    (rc = size_check(ix)) == 0 && (rc = tables_open(ix)) == 0)
 		return 0;
 	mdb_env_close(ix->env);
 	ix->env = NULL;

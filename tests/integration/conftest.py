@@ -128,7 +128,10 @@ class Suite:
         return [json.loads(line) for line in self.mailq("-j").splitlines()]
 
     def wait_empty(self, seconds=20):
-        wait_until(lambda: self.mailq() == "Mail queue is empty\n", seconds, "empty queue")
+        try:
+            wait_until(lambda: self.mailq() == "Mail queue is empty\n", seconds, "empty queue")
+        except AssertionError as e:
+            raise AssertionError(f"{e}\n{self.mailq()[-2000:]}\n{self.log()[-3000:]}") from None
 
     def smtp(self, port=None):
         return smtplib.SMTP("127.0.0.1", port or self.port, local_hostname="client.example", timeout=20)
