@@ -100,7 +100,8 @@ envelope_send(struct child *c, const struct child_plan *plan)
 	    parent, sizeof parent, "%s %llu 0", d->queue_id, (unsigned long long)plan->index);
 	struct msg_mail_open open = {
 	    .sender = str_from(plan->sender),
-	    .flags = MAIL_RESUBMIT | (d->flags & (MAIL_8BITMIME | MAIL_SMTPUTF8 | MAIL_REQUIRETLS)),
+	    .flags = MAIL_RESUBMIT | (d->flags & (MAIL_8BITMIME | MAIL_SMTPUTF8 | MAIL_REQUIRETLS |
+						     MAIL_NOTIFICATION)),
 	    .size = c->prefix.n + d->size,
 	    .service = STR("local"),
 	    .envid = str_from(d->envid),

@@ -41,6 +41,15 @@ late(const struct message *m)
 	       wall_us() - (int64_t)m->st.head.arrived >= after * 1000;
 }
 
+/* A notification asks the next servers for none (RFC 3461 6.3), yet the postmaster hears of its
+ * end.
+ */
+static bool
+ours_failed(const struct message *m, const struct state_rcpt *state)
+{
+	return state->status == DELIVERY_BOUNCED && (m->st.env.flags & MAIL_NOTIFICATION) != 0;
+}
+
 static bool
 wants(const struct envelope_rcpt *rcpt, uint64_t what)
 {
@@ -55,9 +64,11 @@ due(const struct message *m, size_t i)
 	const struct state_rcpt *state = &m->st.rcpts[i];
 	int action = NOTHING;
 
-	if ((rcpt->notify & NOTIFY_NEVER) != 0)
+	if (ours_failed(m, state))
+		action = DSN_FAILED;
+	else if ((rcpt->notify & NOTIFY_NEVER) != 0)
 		return NOTHING;
-	if (state->status == DELIVERY_BOUNCED)
+	else if (state->status == DELIVERY_BOUNCED)
 		action = wants(rcpt, NOTIFY_FAILURE) ? DSN_FAILED : NOTHING;
 	else if (state_rcpt_final(state))
 		action = success(rcpt, state->status);

@@ -49,14 +49,19 @@ on_greeting_reply(struct session *s)
 		hello(s, s->lmtp ? "LHLO" : "EHLO", STAGE_EHLO);
 }
 
-/* The server's own name is the first word of its reply to EHLO. */
+/*
+ * The server's own name is the first word of its reply to EHLO. A port that is not the usual one
+ * may well lead to another program of this machine, which bears the same name: a content filter,
+ * say.
+ */
 static bool
 loops_back(const struct session *s)
 {
 	struct str line, word = STR_EMPTY;
 	size_t offset = 0;
 
-	if (!s->mx || !reply_line(&s->reply, &offset, &line))
+	bool usual = s->mx || s->d->hop.port == s->remote->conf->smtp_tcp_port;
+	if (!usual || !reply_line(&s->reply, &offset, &line))
 		return false;
 	str_word(&line, " ", &word);
 	return str_caseis(word, s->remote->conf->common.myhostname);
