@@ -12,7 +12,7 @@
 #include "lib/metrics/metrics.h"
 #include "pickup/pickup.h"
 
-enum { INLINE_MAX = 64 * 1024, SUBMITTER_FLAGS = MAIL_8BITMIME | MAIL_SMTPUTF8 | MAIL_VERBOSE };
+enum { INLINE_MAX = 64 * 1024, SUBMITTER_FLAGS = MAIL_8BITMIME | MAIL_SMTPUTF8 };
 
 static void
 intake_free(struct intake *in)

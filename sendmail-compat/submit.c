@@ -87,8 +87,8 @@ submit_envelope(
 	const struct options *o = m->o;
 	struct msg_mail_open open = {
 	    .sender = str_from(m->sender),
-	    .flags = MAIL_LOCAL | (o->eight_bit ? MAIL_8BITMIME : 0) |
-		     (o->utf8 ? MAIL_SMTPUTF8 : 0) | (o->verbose ? MAIL_VERBOSE : 0),
+	    .flags =
+		MAIL_LOCAL | (o->eight_bit ? MAIL_8BITMIME : 0) | (o->utf8 ? MAIL_SMTPUTF8 : 0),
 	    .size = m->content.n,
 	    .origin = str_from(m->origin),
 	    .full_name = str_from(o->full_name),
@@ -97,11 +97,16 @@ submit_envelope(
 	    .content = content_fd,
 	};
 
+	/* -v asks for a report of the delivery, as a notification of whatever comes of it. */
+	uint64_t notify = o->notify != 0 || !o->verbose
+			      ? o->notify
+			      : NOTIFY_SUCCESS | NOTIFY_FAILURE | NOTIFY_DELAY;
+
 	if (put(arg, MSG_MAIL_OPEN, &open, why) == -1)
 		return -1;
 	for (size_t i = 0; i < m->nrecipients; i++) {
 		struct msg_mail_rcpt rcpt = {
-		    .address = str_from(m->recipients[i]), .notify = o->notify};
+		    .address = str_from(m->recipients[i]), .notify = notify};
 		if (put(arg, MSG_MAIL_RCPT, &rcpt, why) == -1)
 			return -1;
 	}

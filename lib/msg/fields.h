@@ -107,7 +107,6 @@ enum mail_flag {
 				origin are set */
 	MAIL_RESUBMIT = 1 << 4,     /* a child message or a DSN: no trace header of a client */
 	MAIL_NOTIFICATION = 1 << 5, /* a DSN made by bounce */
-	MAIL_VERBOSE = 1 << 6,      /* sendmail -v: report the delivery to the sender */
 };
 
 enum { RET_NONE, RET_FULL, RET_HDRS }; /* MAIL_OPEN.ret, RFC 3461 4.3 */

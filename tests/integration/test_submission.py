@@ -265,3 +265,8 @@ def test_swaks(shared):
                            "--header", "Subject: by-swaks"], stdout=subprocess.PIPE, timeout=60)
     assert done.returncode == 0, done.stdout
     shared.wait_mail(1, having=b"by-swaks")
+
+
+def test_v_reports_the_delivery(shared):
+    shared.sendmail("-v", "-f", f"{USER}@localhost", USERS[-1], input=message("reported"))
+    shared.wait_mail(1, having=b"Successful Mail Delivery Report")
