@@ -25,7 +25,7 @@ for d in usr etc var/spool var/log var/mail run; do
 done
 ip link set lo up
 tar -C "$2" -c usr etc | tar -C / -x --no-overwrite-dir
-rm -rf /run/kingpost /var/spool/kingpost
+rm -rf /run/kingpost /var/spool/kingpost /var/log/kingpost "/var/mail/$3"
 if command -v systemd-sysusers >/dev/null && command -v systemd-tmpfiles >/dev/null; then
     systemd-sysusers
     systemd-tmpfiles --create kingpost.conf
@@ -39,7 +39,7 @@ kingpost check
 kingpost start
 trap 'kingpost stop' EXIT
 printf 'Subject: a system installation\\n\\nworks\\n' | sendmail root
-for i in $(seq 100); do [ -s "/var/mail/$3" ] && break; sleep 0.1; done
+for i in $(seq 100); do grep -qs 'Subject: a system installation' "/var/mail/$3" && break; sleep 0.1; done
 grep 'Subject: a system installation' "/var/mail/$3" || { tail -n 30 /var/log/kingpost/kingpost.log; exit 1; }
 mailq
 """
