@@ -10,6 +10,7 @@ struct master_conf {
 	int64_t stop_timeout;
 	int64_t drain_timeout;
 	char *operators_group;
+	struct setting_list shared_paths;
 	bool open_relay; /* settings_check_trust() looks at it */
 };
 

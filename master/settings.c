@@ -13,6 +13,9 @@ static const struct setting master_rows[] = {
     SETTING_TEXT_ROW(master_conf, operators_group, "adm",
 	"members of this group may act on the queue and control the suite; root and the instance's "
 	"owner always may"),
+    SETTING_LIST_ROW(master_conf, shared_paths, "$config_directory, /etc/ssl, /etc/letsencrypt",
+	"folders whose certificate files and sockets master opens for a worker although the "
+	"configuration does not name them one by one, because a table does"),
 };
 
 const struct settings master_settings = {

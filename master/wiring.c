@@ -29,6 +29,12 @@ static const struct {
     {PROGRAM_LOCAL,   PROGRAM_CLEANUP },
     {PROGRAM_LOCAL,   PROGRAM_SPAWN   },
     {PROGRAM_BOUNCE,  PROGRAM_CLEANUP },
+    {PROGRAM_SMTPD,   PROGRAM_KEEPER  },
+    {PROGRAM_SMTPD,   PROGRAM_LIMITER },
+    {PROGRAM_SMTPD,   PROGRAM_QMGR    },
+    {PROGRAM_REMOTE,  PROGRAM_KEEPER  },
+    {PROGRAM_QMGR,    PROGRAM_LIMITER },
+    {PROGRAM_KEEPER,  PROGRAM_SPAWN   },
 };
 
 static const struct program_row programs[PROGRAM_COUNT] = {
@@ -43,6 +49,8 @@ static const struct program_row programs[PROGRAM_COUNT] = {
     [PROGRAM_TABLES] = {3, 1, false, false},
     [PROGRAM_RESOLVER] = {3, 1, false, false},
     [PROGRAM_SPAWN] = {3, 1, false, false},
+    [PROGRAM_KEEPER] = {3, 1, true,  true },
+    [PROGRAM_LIMITER] = {3, 1, true,  true },
     [PROGRAM_LOGGER] = {4, 1, true,  true },
 };
 

@@ -13,6 +13,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -214,13 +215,38 @@ on_retire(struct chan *ch, const struct chan_head *head, union msg_any *msg)
 	workers_fill(w->unit);
 }
 
+/* Whether a worker may be given this: the configuration names it, or it lies in shared_paths. */
+static bool
+may_have(struct worker *w, struct str what)
+{
+	const struct setting_list *shared = &w->master->conf.shared_paths;
+
+	if (config_mentions(w->master->config, what))
+		return true;
+	if (what.n == 0 || what.p[0] != '/' || memmem(what.p, what.n, "/../", 4) != NULL)
+		return false;
+	for (size_t i = 0; i < shared->n; i++) {
+		struct str folder = str_from(shared->items[i]);
+		if (str_starts(what, folder) && what.n > folder.n && what.p[folder.n] == '/')
+			return true;
+	}
+	return false;
+}
+
 static void
 on_connect(struct chan *ch, const struct chan_head *head, union msg_any *msg)
 {
+	struct worker *w = chan_owner(ch);
+	struct str place = str_from_at(msg->connect.target, sizeof "unix:" - 1);
 	struct why why;
 	char *target = str_dup(msg->connect.target);
-	int fd = listen_connect(target, &why);
+	int fd = -1;
 
+	if (!may_have(w, place))
+		why_perm(
+		    &why, "5.3.5", "%s: not in the configuration or below shared_paths", target);
+	else
+		fd = listen_connect(target, &why);
 	free(target);
 	if (fd == -1) {
 		chan_refuse(ch, head, &why);
@@ -231,11 +257,41 @@ on_connect(struct chan *ch, const struct chan_head *head, union msg_any *msg)
 	close(fd);
 }
 
+/* A file that keeper may read and cannot open: a private key, mostly. */
+static void
+on_open(struct chan *ch, const struct chan_head *head, union msg_any *msg)
+{
+	struct worker *w = chan_owner(ch);
+	struct msg_opened reply = {.file = -1};
+	struct stat st;
+	struct why why;
+	char *path = str_dup(msg->open.path);
+
+	if (w->program != PROGRAM_KEEPER || !may_have(w, msg->open.path)) {
+		why_perm(&why, NULL, "%s: not in the configuration or below shared_paths", path);
+	} else if ((reply.file = open(path, O_RDONLY | O_NONBLOCK | O_CLOEXEC)) == -1 ||
+		   fstat(reply.file, &st) == -1) {
+		why_sys(&why, NULL, "%s", path);
+		fd_close(&reply.file);
+	} else if (!S_ISREG(st.st_mode)) {
+		why_perm(&why, NULL, "%s: expected a file", path);
+		fd_close(&reply.file);
+	}
+	free(path);
+	if (reply.file == -1) {
+		chan_refuse(ch, head, &why);
+		return;
+	}
+	chan_reply(ch, head, MSG_OPENED, &reply);
+	fd_close(&reply.file);
+}
+
 static const struct chan_rule from_worker[] = {
     {MSG_READY,   on_ready  },
     {MSG_FAILED,  on_failed },
     {MSG_RETIRE,  on_retire },
     {MSG_CONNECT, on_connect},
+    {MSG_OPEN,    on_open   },
     {MSG_NONE,    NULL      },
 };
 

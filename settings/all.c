@@ -9,7 +9,9 @@
 
 #include "bounce/conf.h"
 #include "cleanup/conf.h"
+#include "keeper/conf.h"
 #include "lib/conf/common.h"
+#include "limiter/conf.h"
 #include "local/conf.h"
 #include "logger/conf.h"
 #include "master/conf.h"
@@ -36,6 +38,8 @@ static const struct settings *const programs[] = {
     &local_settings,
     &spawn_settings,
     &bounce_settings,
+    &keeper_settings,
+    &limiter_settings,
     NULL,
 };
 
@@ -44,6 +48,8 @@ static const char *const services[] = {
     "logger",
     "tables",
     "resolver",
+    "keeper",
+    "limiter",
     "router",
     "cleanup",
     "qmgr",

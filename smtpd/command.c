@@ -18,6 +18,7 @@
 #include "smtpd/data.h"
 #include "smtpd/envelope.h"
 #include "smtpd/session.h"
+#include "smtpd/stage.h"
 
 /* --- the small commands --- */
 
@@ -49,40 +50,14 @@ helo_valid(struct str name)
 	return true;
 }
 
-/* HELO and EHLO begin anew (RFC 5321 4.1.4). */
-static bool
-hello(struct session *s, struct str name, bool esmtp)
-{
-	if (!helo_valid(name)) {
-		session_reply(
-		    s, 501, esmtp ? "5.5.4" : NULL, "Syntax: %s hostname", s->command->verb);
-		return false;
-	}
-	free(s->helo);
-	s->helo = str_dup(name);
-	s->esmtp = esmtp;
-	transaction_free(&s->tx);
-	session_enter(s, ST_READY);
-	return true;
-}
-
 static void
-cmd_helo(struct session *s, struct str argument)
-{
-	if (hello(s, argument, false))
-		session_reply(s, 250, NULL, "%s", s->server->conf->common.myhostname);
-}
-
-static void
-cmd_ehlo(struct session *s, struct str argument)
+announce(struct session *s)
 {
 	const struct server *server = s->server;
 	const char *lines[NELEM(extensions) + 1];
 	char size[32];
 	size_t n = 0;
 
-	if (!hello(s, argument, true))
-		return;
 	snprintf(
 	    size, sizeof size, "SIZE %lld", (long long)server->conf->common.message_size_limit);
 	lines[n++] = server->conf->common.myhostname;
@@ -92,6 +67,49 @@ cmd_ehlo(struct session *s, struct str argument)
 	for (size_t i = 0; i + 1 < n; i++)
 		session_reply_more(s, 250, "%s", lines[i]);
 	session_reply(s, 250, NULL, "%s", lines[n - 1]);
+}
+
+static void
+on_hello_judged(struct session *s, const struct why *why)
+{
+	if (why != NULL) {
+		session_reject(s, s->command->verb, STR_EMPTY, why);
+		session_enter(s, s->state == ST_GREETED ? ST_GREETED : ST_READY);
+		return;
+	}
+	session_enter(s, ST_READY);
+	if (s->esmtp)
+		announce(s);
+	else
+		session_reply(s, 250, NULL, "%s", s->server->conf->common.myhostname);
+}
+
+/* HELO and EHLO begin anew (RFC 5321 4.1.4). */
+static void
+hello(struct session *s, struct str name, bool esmtp)
+{
+	if (!helo_valid(name)) {
+		session_reply(
+		    s, 501, esmtp ? "5.5.4" : NULL, "Syntax: %s hostname", s->command->verb);
+		return;
+	}
+	transaction_free(&s->tx);
+	free(s->helo);
+	s->helo = str_dup(name);
+	s->esmtp = esmtp;
+	stage_begin(s, STAGE_HELO, on_hello_judged);
+}
+
+static void
+cmd_helo(struct session *s, struct str argument)
+{
+	hello(s, argument, false);
+}
+
+static void
+cmd_ehlo(struct session *s, struct str argument)
+{
+	hello(s, argument, true);
 }
 
 static void

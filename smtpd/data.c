@@ -13,6 +13,7 @@
 #include "smtpd/command.h"
 #include "smtpd/envelope.h"
 #include "smtpd/session.h"
+#include "smtpd/stage.h"
 #include "smtpd/submit.h"
 
 static void
@@ -69,13 +70,23 @@ examine(struct session *s, size_t n)
 
 /* --- DATA --- */
 
+static void
+on_data_judged(struct session *s, const struct why *why)
+{
+	if (why != NULL) {
+		session_reject(s, "DATA", STR_EMPTY, why);
+		return;
+	}
+	dot_decode_begin(&s->tx->decoder);
+	session_enter(s, ST_DATA);
+	session_reply(s, 354, NULL, "End data with <CR><LF>.<CR><LF>");
+}
+
 void
 cmd_data(struct session *s, struct str argument)
 {
 	(void)argument;
-	dot_decode_begin(&s->tx->decoder);
-	session_enter(s, ST_DATA);
-	session_reply(s, 354, NULL, "End data with <CR><LF>.<CR><LF>");
+	stage_begin(s, STAGE_DATA, on_data_judged);
 }
 
 size_t
@@ -131,6 +142,29 @@ chunk_over(struct session *s)
 	}
 }
 
+static void
+chunk_begin(struct session *s)
+{
+	struct transaction *tx = s->tx;
+
+	if (tx->chunk > (uint64_t)s->server->conf->common.message_size_limit - tx->size)
+		fail(s, 552, "5.3.4", "Chunk exceeds message size limit");
+	session_enter(s, ST_BDAT);
+	if (tx->chunk == 0)
+		chunk_over(s);
+}
+
+/* A refused first chunk is read and thrown away; the refusal is the reply to it. */
+static void
+on_chunk_judged(struct session *s, const struct why *why)
+{
+	if (why != NULL) {
+		s->tx->last = true;
+		submit_fail(s, why);
+	}
+	chunk_begin(s);
+}
+
 void
 cmd_bdat(struct session *s, struct str argument)
 {
@@ -139,13 +173,12 @@ cmd_bdat(struct session *s, struct str argument)
 	if (!parse_chunk(s, argument, &tx->chunk, &tx->last))
 		return;
 	tx->chunk_size = tx->chunk;
-	if (s->state == ST_RCPT)
-		dot_decode_begin_plain(&tx->decoder);
-	if (tx->chunk > (uint64_t)s->server->conf->common.message_size_limit - tx->size)
-		fail(s, 552, "5.3.4", "Chunk exceeds message size limit");
-	session_enter(s, ST_BDAT);
-	if (tx->chunk == 0)
-		chunk_over(s);
+	if (s->state != ST_RCPT) {
+		chunk_begin(s);
+		return;
+	}
+	dot_decode_begin_plain(&tx->decoder);
+	stage_begin(s, STAGE_DATA, on_chunk_judged);
 }
 
 size_t

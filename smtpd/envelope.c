@@ -17,6 +17,7 @@
 #include "smtpd/command.h"
 #include "smtpd/routes.h"
 #include "smtpd/session.h"
+#include "smtpd/stage.h"
 #include "smtpd/submit.h"
 
 static void
@@ -37,6 +38,7 @@ transaction_free(struct transaction **txp)
 	if (tx == NULL)
 		return;
 	submit_abort(tx);
+	stage_drop_mail(tx);
 	for (size_t i = 0; i < tx->nrcpts; i++)
 		rcpt_clear(&tx->rcpts[i]);
 	rcpt_clear(&tx->pending);
@@ -130,6 +132,19 @@ reply_parameter(struct session *s, const struct why *why)
 	session_reply_why(s, why);
 }
 
+static void
+on_mail_judged(struct session *s, const struct why *why)
+{
+	if (why != NULL) {
+		session_reject(s, "MAIL", STR_EMPTY, why);
+		transaction_free(&s->tx);
+		return;
+	}
+	s->junk = 0;
+	session_enter(s, ST_MAIL);
+	session_reply(s, 250, "2.1.0", "Ok");
+}
+
 void
 cmd_mail(struct session *s, struct str argument)
 {
@@ -156,9 +171,7 @@ cmd_mail(struct session *s, struct str argument)
 		return;
 	}
 	s->tx = transaction_new(s, &sender, &m);
-	s->junk = 0;
-	session_enter(s, ST_MAIL);
-	session_reply(s, 250, "2.1.0", "Ok");
+	stage_begin(s, STAGE_MAIL, on_mail_judged);
 }
 
 /* --- RCPT --- */
@@ -211,24 +224,36 @@ rcpt_add(struct transaction *tx, struct rcpt *r)
 }
 
 static void
-on_rcpt_route(struct session *s, struct route *route, const struct why *why)
+on_rcpt_judged(struct session *s, const struct why *why)
 {
 	struct transaction *tx = s->tx;
 	struct rcpt *r = &tx->pending;
-	struct str said = str_from(r->original);
 
-	if (!may_pass(s, said, route, why)) {
+	if (why != NULL) {
+		session_reject(s, "RCPT", str_from(r->original), why);
 		rcpt_clear(r);
 		return;
 	}
-	r->route = route_hold(route);
-	if (str_is(said, route->address)) {
+	if (str_is(str_from(r->original), r->route->address)) {
 		free(r->original);
 		r->original = NULL;
 	}
 	rcpt_add(tx, r);
 	session_enter(s, ST_RCPT);
 	session_reply(s, 250, "2.1.5", "Ok");
+}
+
+static void
+on_rcpt_route(struct session *s, struct route *route, const struct why *why)
+{
+	struct rcpt *r = &s->tx->pending;
+
+	if (!may_pass(s, str_from(r->original), route, why)) {
+		rcpt_clear(r);
+		return;
+	}
+	r->route = route_hold(route);
+	stage_begin(s, STAGE_RCPT, on_rcpt_judged);
 }
 
 void

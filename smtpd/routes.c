@@ -107,8 +107,10 @@ answer(struct session *s, struct route *route, const struct why *why)
 
 	s->asked = NULL;
 	s->route_then = NULL;
+	s->waiting = false; /* `then` may make it wait again */
 	then(s, route, why);
-	session_resume(s);
+	if (!s->waiting)
+		session_resume(s);
 }
 
 static void

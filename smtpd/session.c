@@ -35,6 +35,7 @@
 #include "smtpd/envelope.h"
 #include "smtpd/routes.h"
 #include "smtpd/server.h"
+#include "smtpd/stage.h"
 
 enum {
 	IN_PAUSE = READ_SIZE / 2, /* so much waiting input stops the reading */
@@ -509,6 +510,21 @@ session_new(struct server *server, int fd, const struct sockaddr_storage *sa)
 	return s;
 }
 
+static void
+on_connect_judged(struct session *s, const struct why *why)
+{
+	const struct smtpd_conf *conf = s->server->conf;
+
+	if (why != NULL) {
+		session_reject(s, "CONNECT", STR_EMPTY, why);
+		session_end_lingering(s);
+		return;
+	}
+	session_enter(s, conf->smtpd_helo_required ? ST_GREETED : ST_READY);
+	session_reply(s, 220, NULL, "%s", conf->smtpd_banner);
+	session_resume(s);
+}
+
 void
 session_greet(struct session *s)
 {
@@ -527,9 +543,7 @@ session_greet(struct session *s)
 		command_improper_pipelining(s);
 		return;
 	}
-	session_enter(s, conf->smtpd_helo_required ? ST_GREETED : ST_READY);
-	session_reply(s, 220, NULL, "%s", conf->smtpd_banner);
-	session_resume(s);
+	stage_begin(s, STAGE_CONNECT, on_connect_judged);
 }
 
 void
@@ -601,6 +615,7 @@ session_free(struct session **sp)
 	log_disconnect(s);
 	chan_question_drop(s);
 	transaction_free(&s->tx);
+	stage_drop(s);
 	event_del(&s->ev_read);
 	event_del(&s->ev_write);
 	event_del(&s->ev_timer);

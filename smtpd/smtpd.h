@@ -109,6 +109,7 @@ struct count {
 typedef size_t take_fn(struct session *s, struct str in);
 typedef void expire_fn(struct session *s);
 typedef void route_then_fn(struct session *s, struct route *route, const struct why *why);
+typedef void judged_fn(struct session *s, const struct why *why);
 
 struct session {
 	struct server *server;
@@ -162,6 +163,11 @@ struct session {
 	char *verify;    /* what VRFY asked for */
 	bool name_found;
 	uint64_t name_ttl;
+
+	/* the stage under way: see stage.h */
+	unsigned stage; /* 0: none */
+	size_t gate;    /* of the table in stage.c */
+	judged_fn *stage_then;
 
 	struct transaction *tx;
 };

@@ -19,6 +19,7 @@
 #include "smtpd/envelope.h"
 #include "smtpd/routes.h"
 #include "smtpd/session.h"
+#include "smtpd/stage.h"
 
 static void hand_over(struct session *s);
 
@@ -198,12 +199,23 @@ open_message(struct session *s, int content)
 	return false;
 }
 
-/* The session waits for cleanup's answer from here on. */
+static void
+on_content_judged(struct session *s, const struct why *why)
+{
+	if (why != NULL) {
+		submit_fail(s, why);
+		finish_failed(s);
+		return;
+	}
+	session_wait(s, s->server->conf->smtpd_service_timeout, on_expired);
+	hand_over(s);
+}
+
+/* The session waits for the gates, and then for cleanup's answer. */
 static void
 commit_soon(struct session *s)
 {
-	session_wait(s, s->server->conf->smtpd_service_timeout, on_expired);
-	hand_over(s);
+	stage_begin(s, STAGE_CONTENT, on_content_judged);
 }
 
 /* --- large content: the pipe --- */

@@ -154,9 +154,14 @@ static const struct chan_rule from_local[] = {
     {MSG_NONE,  NULL    },
 };
 
+static const struct chan_rule from_keeper[] = {
+    {MSG_NONE, NULL},
+};
+
 static const struct service_peer peers[] = {
     {PROGRAM_LOCAL, from_local, NULL, on_local_gone},
-    {PROGRAM_NONE        },
+    {PROGRAM_KEEPER,         from_keeper, NULL, NULL},
+    {PROGRAM_NONE            },
 };
 
 static const struct service_table table = {

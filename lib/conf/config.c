@@ -494,3 +494,47 @@ config_free(struct config **cp)
 	conf_file_free(&c->file);
 	free(c);
 }
+
+struct mention {
+	struct config *c;
+	size_t service;
+	struct str what;
+	bool found;
+};
+
+static bool
+is_edge(char c, const char *edges)
+{
+	return c == '\0' || strchr(edges, c) != NULL;
+}
+
+static void
+look_for(const struct settings *table, const struct setting *row, void *arg)
+{
+	struct mention *m = arg;
+
+	(void)table;
+	if (m->found)
+		return;
+	const char *value = config_value(m->c, m->service, row, NULL), *at = value;
+	while ((at = memmem(at, strlen(at), m->what.p, m->what.n)) != NULL) {
+		if ((at == value || is_edge(at[-1], " \t,:={}\"")) &&
+		    is_edge(at[m->what.n], " \t,{}\"")) {
+			m->found = true;
+			return;
+		}
+		at++;
+	}
+}
+
+bool
+config_mentions(struct config *c, struct str what)
+{
+	struct mention m = {.c = c, .what = what};
+
+	if (what.n == 0 || memchr(what.p, '\0', what.n) != NULL)
+		return false;
+	for (; m.service <= config_services(c) && !m.found; m.service++)
+		config_each_row(c, m.service, look_for, &m);
+	return m.found;
+}

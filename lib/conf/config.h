@@ -68,4 +68,8 @@ void config_fill(struct config *c, size_t service, const struct settings *table,
 void config_each_row(const struct config *c, size_t service,
     void (*each)(const struct settings *table, const struct setting *row, void *arg), void *arg);
 
+/* Whether some service's value of some setting holds `what` as a word (behind a "type:", in a list,
+ * in braces): master opens and connects for its workers what the configuration names. */
+bool config_mentions(struct config *c, struct str what);
+
 #endif

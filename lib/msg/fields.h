@@ -107,6 +107,8 @@ enum mail_flag {
 				origin are set */
 	MAIL_RESUBMIT = 1 << 4,     /* a child message or a DSN: no trace header of a client */
 	MAIL_NOTIFICATION = 1 << 5, /* a DSN made by bounce */
+	MAIL_INSPECT = 1 << 6,      /* give large content back to be read: MAIL_CONTENT */
+	MAIL_ADD_HEADERS = 1 << 7,  /* add missing headers, as for a submission */
 };
 
 enum { RET_NONE, RET_FULL, RET_HDRS }; /* MAIL_OPEN.ret, RFC 3461 4.3 */
@@ -136,6 +138,36 @@ enum {
 	F(STR, nexthop, MSG_NEXTHOP_MAX)  \
 	F(U64, generation, 0)
 #define MSG_MAIL_DATA_FIELDS(F) F(STR, bytes, MSG_CHUNK_MAX)
+/*
+ * A change to the message, between MAIL_RCPT and MAIL_COMMIT, done in this order at the commit.
+ * `name` is a header's name, an address or a transport, `value` a header's value (lines apart by
+ * LF), as `kind` says; `index` counts from 1 among headers of the name, or is the place of an
+ * inserted one.
+ */
+#define MSG_MAIL_EDIT_FIELDS(F) \
+	F(U64, kind, 31) F(U64, index, 0) F(STR, name, MSG_NEXTHOP_MAX) F(STR, value, MSG_CHUNK_MAX)
+
+enum mail_edit {
+	EDIT_NONE,
+	EDIT_PREPEND,       /* the whole header line `value` before all others */
+	EDIT_ADD_HEADER,    /* name: value, behind the last header */
+	EDIT_INSERT_HEADER, /* name: value, at place `index` (0: first) */
+	EDIT_CHANGE_HEADER, /* the index-th `name`; an empty value removes it */
+	EDIT_BODY,          /* the body becomes this; several in a row are parts of it */
+	EDIT_SENDER,        /* the envelope sender is `name` */
+	EDIT_ADD_RCPT,      /* one more recipient, `name` */
+	EDIT_DELETE_RCPT,   /* none of `name` */
+	EDIT_REDIRECT,      /* all recipients become `name` */
+	EDIT_BCC,           /* one more recipient, without any DSN */
+	EDIT_FILTER,        /* all recipients go by `name` (transport:nexthop) first */
+	EDIT_HOLD,          /* into the hold queue; `value` is the reason */
+	EDIT_DISCARD,       /* accepted and thrown away; `value` is the reason */
+	EDIT_KINDS,
+};
+
+/* MAIL_OPEN with MAIL_INSPECT: when all content of the pipe is in, cleanup sends it back to be
+ * read (a milter's large message), and waits for edits and the commit. */
+#define MSG_MAIL_CONTENT_FIELDS(F) F(U64, offset, 0) F(U64, size, 0) F(FD, file, 0)
 #define MSG_MAIL_COMMIT_FIELDS(F) F(U64, size, 0)
 #define MSG_MAIL_ABORT_FIELDS(F)
 #define MSG_MAIL_QUEUED_FIELDS(F) F(STR, queue_id, MSG_ID_MAX)
@@ -206,6 +238,20 @@ enum address_class {
 #define MSG_LOOKUP_FIELDS(F) F(STR, maps, 64) F(STR, key, MSG_ADDRESS_MAX)
 #define MSG_FOUND_FIELDS(F) \
 	F(U64, found, 1) F(STR, value, MSG_VALUE_MAX) F(STR, table, 1024) F(STR, owner, 64)
+
+/*
+ * What the table `map` (as written in a restriction list: "cidr:/path") says of a client, name,
+ * address or line; router walks the keys as access(5) tells for `kind`. Answer: FOUND.
+ */
+#define MSG_ACCESS_FIELDS(F) F(STR, map, 1024) F(U64, kind, 7) F(STR, key, 4096)
+
+enum access_kind {
+	ACCESS_EXACT,  /* the key as it is */
+	ACCESS_CLIENT, /* a host name, or "name address": name, parent domains, address, networks */
+	ACCESS_DOMAIN, /* a domain and its parents */
+	ACCESS_ADDRESS, /* user+ext@domain, user@domain, domain, parents, user@ */
+	ACCESS_LINE,    /* one line of a header or body, for tables of patterns */
+};
 
 /* The account behind a local user's name or a virtual mailbox's address. `kind` 0: Unix user; 1:
  * virtual mailbox. */
@@ -382,6 +428,107 @@ enum agent_flag {
 	AGENT_OWN =
 	    1 << 1, /* FILE: must belong to the user; MAILDIR: missing folders above it are made */
 };
+
+/* --- keeper: private keys --- */
+
+/*
+ * The certificates in `files`: paths apart by commas, each of a PEM file with a key, its
+ * certificate and the chain behind it (as smtpd_tls_chain_files has them), or of a certificate file
+ * behind its key file. Answer: an IDENTITY for each key, then DONE; or REFUSED.
+ */
+#define MSG_IDENTITY_GET_FIELDS(F) F(STR, files, 4096)
+/* `key`: the number that SIGN takes. `chain`: the certificates as PEM, the leaf first. */
+#define MSG_IDENTITY_FIELDS(F) F(U64, key, 0) F(STR, chain, MSG_VALUE_MAX)
+/* keeper to all its partners: files have changed, ask for identities anew. Old key numbers still
+ * sign for a while. */
+#define MSG_IDENTITIES_CHANGED_FIELDS(F)
+/* What OpenSSL would have the private key do with `input`. */
+#define MSG_SIGN_FIELDS(F) F(U64, key, 0) F(U64, scheme, 7) F(STR, input, 2048)
+#define MSG_SIGNATURE_FIELDS(F) F(STR, signature, 2048)
+
+enum sign_scheme {
+	SIGN_RSA_PKCS1, /* a DigestInfo, to be padded and signed (RSA_PKCS1_PADDING) */
+	SIGN_RSA_RAW,   /* padded already (RSA_NO_PADDING): PSS of TLS 1.3 */
+	SIGN_ECDSA,     /* a digest; the signature in DER */
+};
+
+/* keeper to smtpd, at start and at each rotation: keys for session tickets, 80 octets each (name
+ * 16, AES 32, HMAC 32), the one to seal with first. */
+#define MSG_TICKET_KEYS_FIELDS(F) F(STR, keys, 480)
+
+/* The open file at a path that the configuration names (or a table of it): master opens it for
+ * keeper. Answer: OPENED. */
+#define MSG_OPEN_FIELDS(F) F(STR, path, 4096)
+#define MSG_OPENED_FIELDS(F) F(FD, file, 0)
+
+/* --- keeper: logins. AUTH_START, then AUTH_CHALLENGE and AUTH_RESPONSE in turns, under one id ---
+ */
+
+/* What can be offered to `service`'s clients: AUTH_OFFERED. `mechanisms`: words apart by blanks,
+ * `plain`: those of them that show the password to the line. */
+#define MSG_AUTH_OFFER_FIELDS(F) F(STR, service, 64)
+#define MSG_AUTH_OFFERED_FIELDS(F) F(STR, mechanisms, 512) F(STR, plain, 512)
+/*
+ * `initial`: `response` is the initial response (which may be empty). `tls`: the session is
+ * encrypted. `certificate`: the verified client certificate's name for EXTERNAL, "" for none.
+ * `binding`: tls-exporter or tls-unique data for the -PLUS forms, `binding_type` its name.
+ */
+#define MSG_AUTH_START_FIELDS(F)   \
+	F(STR, mechanism, 64)      \
+	F(STR, service, 64)        \
+	F(STR, client_addr, 64)    \
+	F(U64, client_port, 65535) \
+	F(STR, server_addr, 64)    \
+	F(U64, server_port, 65535) \
+	F(U64, tls, 1)             \
+	F(STR, certificate, 512)   \
+	F(STR, binding_type, 32)   \
+	F(STR, binding, 512)       \
+	F(U64, initial, 1)         \
+	F(STR, response, 12288)
+#define MSG_AUTH_CHALLENGE_FIELDS(F) F(STR, data, 12288)
+#define MSG_AUTH_RESPONSE_FIELDS(F) F(STR, data, 12288)
+#define MSG_AUTH_CANCEL_FIELDS(F)
+/* REFUSED instead: WHY_PERM is a wrong password or the like, WHY_TEMP could not tell. */
+#define MSG_AUTH_OK_FIELDS(F) F(STR, login, 256)
+
+/* --- limiter --- */
+
+/*
+ * Adds `amount` to what has been counted under (kind, key) within the window; with `hold` it is
+ * counted until TALLY_RELEASE or until the channel ends, and no window applies. Answer: TALLIED
+ * with the new count.
+ */
+#define MSG_TALLY_FIELDS(F) \
+	F(STR, kind, 32) F(STR, key, 512) F(U64, amount, 0) F(U64, window_ms, 0) F(U64, hold, 1)
+#define MSG_TALLY_RELEASE_FIELDS(F) F(STR, kind, 32) F(STR, key, 512) F(U64, amount, 0)
+#define MSG_TALLIED_FIELDS(F) F(U64, count, 0)
+/* Is this address, its network or this login (either may be "") blocked, and how long is its next
+ * AUTH to be delayed? */
+#define MSG_BLOCK_FIND_FIELDS(F) F(STR, address, 64) F(STR, login, 256)
+#define MSG_BLOCK_IS_FIELDS(F) \
+	F(U64, blocked, 1) F(U64, left_ms, 0) F(U64, delay_ms, 0) F(STR, reason, MSG_TEXT_MAX)
+/* An AUTH has failed or passed. */
+#define MSG_AUTH_RESULT_FIELDS(F) F(STR, address, 64) F(STR, login, 256) F(U64, passed, 1)
+/* Greylisting: `key` is client network, sender and recipient; answer: GREY_IS, with the seconds to
+ * wait, 0 where it may pass. */
+#define MSG_GREY_FIELDS(F) \
+	F(STR, key, 1200)  \
+	F(STR, client, 64) F(U64, delay_s, 0) F(U64, keep_s, 0) F(U64, auto_after, 0)
+#define MSG_GREY_IS_FIELDS(F) F(U64, wait_s, 0) F(U64, age_s, 0)
+/* A fact that workers share for a time: a client that passed the tests before the greeting, and
+ * the like. RECALL is answered by RECALLED. */
+#define MSG_REMEMBER_FIELDS(F) F(STR, kind, 32) F(STR, key, 512) F(U64, ttl_s, 0)
+#define MSG_RECALL_FIELDS(F) F(STR, kind, 32) F(STR, key, 512)
+#define MSG_RECALLED_FIELDS(F) F(U64, found, 1) F(U64, left_s, 0)
+/*
+ * A login sends: `recipients` are their hashes, 8 octets each. Answer: USAGE_IS; `hold`: this goes
+ * far beyond what the login does, `reason` says how. USAGE_FAILED: so many recipients of its mail
+ * bounced.
+ */
+#define MSG_USAGE_FIELDS(F) F(STR, login, 256) F(U64, size, 0) F(STR, recipients, 8192)
+#define MSG_USAGE_IS_FIELDS(F) F(U64, hold, 1) F(STR, reason, MSG_TEXT_MAX)
+#define MSG_USAGE_FAILED_FIELDS(F) F(STR, login, 256) F(U64, count, 0)
 
 /* --- sendmail, pickup --- */
 

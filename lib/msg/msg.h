@@ -34,12 +34,16 @@
 	M(RETIRE, retire, MSG_GOES_ON)                                      \
 	M(CONNECT, connect, MSG_GOES_ON)                                    \
 	M(CONNECTED, connected, MSG_ENDS)                                   \
+	M(OPEN, open, MSG_GOES_ON)                                          \
+	M(OPENED, opened, MSG_ENDS)                                         \
 	/* any program to logger */                                         \
 	M(LOG, log, MSG_GOES_ON)                                            \
 	/* smtpd, pickup, local, bounce to cleanup: one message in */       \
 	M(MAIL_OPEN, mail_open, MSG_GOES_ON)                                \
 	M(MAIL_RCPT, mail_rcpt, MSG_GOES_ON)                                \
 	M(MAIL_DATA, mail_data, MSG_GOES_ON)                                \
+	M(MAIL_EDIT, mail_edit, MSG_GOES_ON)                                \
+	M(MAIL_CONTENT, mail_content, MSG_GOES_ON)                          \
 	M(MAIL_COMMIT, mail_commit, MSG_GOES_ON)                            \
 	M(MAIL_ABORT, mail_abort, MSG_GOES_ON)                              \
 	M(MAIL_QUEUED, mail_queued, MSG_ENDS)                               \
@@ -54,6 +58,7 @@
 	M(EXPANDED, expanded, MSG_GOES_ON)                                  \
 	M(LOOKUP, lookup, MSG_GOES_ON)                                      \
 	M(FOUND, found, MSG_ENDS)                                           \
+	M(ACCESS, access, MSG_GOES_ON)                                      \
 	M(MAILBOX, mailbox, MSG_GOES_ON)                                    \
 	M(MAILBOX_IS, mailbox_is, MSG_ENDS)                                 \
 	M(EXPLAIN, explain, MSG_GOES_ON)                                    \
@@ -62,6 +67,35 @@
 	M(DNS_QUERY, dns_query, MSG_GOES_ON)                                \
 	M(DNS_RECORD, dns_record, MSG_GOES_ON)                              \
 	M(DNS_ANSWER, dns_answer, MSG_ENDS)                                 \
+	/* keeper */                                                        \
+	M(IDENTITY_GET, identity_get, MSG_GOES_ON)                          \
+	M(IDENTITY, identity, MSG_GOES_ON)                                  \
+	M(IDENTITIES_CHANGED, identities_changed, MSG_GOES_ON)              \
+	M(SIGN, sign, MSG_GOES_ON)                                          \
+	M(SIGNATURE, signature, MSG_ENDS)                                   \
+	M(TICKET_KEYS, ticket_keys, MSG_GOES_ON)                            \
+	M(AUTH_OFFER, auth_offer, MSG_GOES_ON)                              \
+	M(AUTH_OFFERED, auth_offered, MSG_ENDS)                             \
+	M(AUTH_START, auth_start, MSG_GOES_ON)                              \
+	M(AUTH_CHALLENGE, auth_challenge, MSG_GOES_ON)                      \
+	M(AUTH_RESPONSE, auth_response, MSG_GOES_ON)                        \
+	M(AUTH_CANCEL, auth_cancel, MSG_GOES_ON)                            \
+	M(AUTH_OK, auth_ok, MSG_ENDS)                                       \
+	/* limiter */                                                       \
+	M(TALLY, tally, MSG_GOES_ON)                                        \
+	M(TALLY_RELEASE, tally_release, MSG_GOES_ON)                        \
+	M(TALLIED, tallied, MSG_ENDS)                                       \
+	M(BLOCK_FIND, block_find, MSG_GOES_ON)                              \
+	M(BLOCK_IS, block_is, MSG_ENDS)                                     \
+	M(AUTH_RESULT, auth_result, MSG_GOES_ON)                            \
+	M(GREY, grey, MSG_GOES_ON)                                          \
+	M(GREY_IS, grey_is, MSG_ENDS)                                       \
+	M(REMEMBER, remember, MSG_GOES_ON)                                  \
+	M(RECALL, recall, MSG_GOES_ON)                                      \
+	M(RECALLED, recalled, MSG_ENDS)                                     \
+	M(USAGE, usage, MSG_GOES_ON)                                        \
+	M(USAGE_IS, usage_is, MSG_ENDS)                                     \
+	M(USAGE_FAILED, usage_failed, MSG_GOES_ON)                          \
 	/* qmgr and who delivers: remote, local, bounce, spawn's agent */   \
 	M(DELIVER, deliver, MSG_GOES_ON)                                    \
 	M(DELIVER_RCPT, deliver_rcpt, MSG_GOES_ON)                          \

@@ -26,6 +26,8 @@ PROGRAMS = {
     "qmgr": ("kp-queue", "kp-queue", False),
     "remote": ("kp-remote", "kp-remote", True),
     "local": ("kp-local", "kp-local", None),
+    "keeper": ("kp-keeper", "kp-keeper", None),
+    "limiter": ("kp-limiter", "kp-limiter", None),
     "bounce": ("kp-bounce", "kp-bounce", True),
 }
 

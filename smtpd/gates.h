@@ -1,0 +1,8 @@
+/* SPDX-License-Identifier: ISC */
+/* The gates, in the order in which stage.c asks them. */
+#ifndef SMTPD_GATES_H
+#define SMTPD_GATES_H
+
+struct gate;
+
+#endif
