@@ -9,32 +9,51 @@
 #include "lib/base/mem.h"
 #include "lib/service/service.h"
 #include "keeper/keeper.h"
+#include "keeper/tickets.h"
+
+struct keeper *
+keeper_of(const struct chan *ch)
+{
+	struct service *s = chan_owner(ch);
+
+	return s->state;
+}
 
 static int
 service_start(struct service *s, KP_UNUSED struct why *why)
 {
-	struct keeper *l = xcalloc(1, sizeof *l);
+	struct keeper *k = xcalloc(1, sizeof *k);
 
-	*l = (struct keeper){.s = s, .conf = s->conf};
-	s->state = l;
+	*k = (struct keeper){.s = s, .conf = s->conf};
+	s->state = k;
+	tickets_start(k);
 	return 0;
 }
 
-/* New values are in `conf` already; nothing is derived from them. */
+/* New values are in `conf` already. */
 static void
-on_reload(KP_UNUSED struct service *s)
+on_reload(struct service *s)
 {
+	tickets_reload(s->state);
 }
 
 static const struct chan_rule from_smtpd[] = {
     {MSG_NONE, NULL},
 };
 
+static const struct chan_rule from_remote[] = {
+    {MSG_NONE, NULL},
+};
+
+static const struct chan_rule from_spawn[] = {
+    {MSG_NONE, NULL},
+};
+
 static const struct service_peer peers[] = {
-    {PROGRAM_SMTPD,  from_smtpd, NULL, NULL},
-    {PROGRAM_REMOTE, from_smtpd, NULL, NULL},
-    {PROGRAM_SPAWN,  from_smtpd, NULL, NULL},
-    {PROGRAM_NONE,   NULL,       NULL, NULL},
+    {PROGRAM_SMTPD,  from_smtpd,  NULL, NULL},
+    {PROGRAM_REMOTE, from_remote, NULL, NULL},
+    {PROGRAM_SPAWN,  from_spawn,  NULL, NULL},
+    {PROGRAM_NONE,   NULL,        NULL, NULL},
 };
 
 static const struct service_table table = {
