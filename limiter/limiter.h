@@ -3,15 +3,25 @@
 #ifndef LIMITER_LIMITER_H
 #define LIMITER_LIMITER_H
 
+#include <event2/event_struct.h>
+
 #include "limiter/conf.h"
 
+struct counters;
+struct facts;
 struct service;
+struct usages;
 
 extern const struct sandbox limiter_sandbox;
 
 struct limiter {
 	struct service *s;
 	const struct limiter_conf *conf;
+	struct counters *counters;
+	struct facts *facts;
+	struct usages *usages;
+	struct event ev_flush;
+	bool troubled; /* the facts could not be written, and that has been said */
 };
 
 #endif

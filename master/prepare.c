@@ -24,19 +24,20 @@ static const struct {
 	const char *user, *group;
 	mode_t mode;
 } folders[] = {
-    {offsetof(struct layout, spool), "",               NULL,        NULL,       0755 },
-    {offsetof(struct layout, run),   "",               NULL,        NULL,       0755 },
-    {offsetof(struct layout, run),   "/empty",         NULL,        NULL,       0755 },
-    {offsetof(struct layout, log),   "",               "kp-log",    "adm",      0750 },
-    {offsetof(struct layout, spool), "/maildrop",      "kp-pickup", "kp-drop",  01730},
-    {offsetof(struct layout, spool), "/queue",         NULL,        NULL,       0755 },
-    {offsetof(struct layout, spool), "/queue/new",     "kp-queue",  "kp-queue", 0770 },
-    {offsetof(struct layout, spool), "/queue/cur",     "kp-queue",  "kp-queue", 0700 },
-    {offsetof(struct layout, spool), "/queue/hold",    "kp-queue",  "kp-queue", 0700 },
-    {offsetof(struct layout, spool), "/queue/corrupt", "kp-queue",  "kp-queue", 0700 },
-    {offsetof(struct layout, spool), "/queue/tmp",     "kp-queue",  "kp-queue", 0700 },
-    {offsetof(struct layout, spool), "/queue/index",   "kp-queue",  "kp-queue", 0700 },
-    {offsetof(struct layout, spool), "/queue/results", "kp-queue",  "kp-queue", 0700 },
+    {offsetof(struct layout, spool), "",               NULL,         NULL,         0755 },
+    {offsetof(struct layout, run),   "",               NULL,         NULL,         0755 },
+    {offsetof(struct layout, run),   "/empty",         NULL,         NULL,         0755 },
+    {offsetof(struct layout, log),   "",               "kp-log",     "adm",        0750 },
+    {offsetof(struct layout, spool), "/maildrop",      "kp-pickup",  "kp-drop",    01730},
+    {offsetof(struct layout, spool), "/limiter",       "kp-limiter", "kp-limiter", 0700 },
+    {offsetof(struct layout, spool), "/queue",         NULL,         NULL,         0755 },
+    {offsetof(struct layout, spool), "/queue/new",     "kp-queue",   "kp-queue",   0770 },
+    {offsetof(struct layout, spool), "/queue/cur",     "kp-queue",   "kp-queue",   0700 },
+    {offsetof(struct layout, spool), "/queue/hold",    "kp-queue",   "kp-queue",   0700 },
+    {offsetof(struct layout, spool), "/queue/corrupt", "kp-queue",   "kp-queue",   0700 },
+    {offsetof(struct layout, spool), "/queue/tmp",     "kp-queue",   "kp-queue",   0700 },
+    {offsetof(struct layout, spool), "/queue/index",   "kp-queue",   "kp-queue",   0700 },
+    {offsetof(struct layout, spool), "/queue/results", "kp-queue",   "kp-queue",   0700 },
 };
 
 static int

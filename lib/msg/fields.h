@@ -464,9 +464,9 @@ enum sign_scheme {
 /* --- keeper: logins. AUTH_START, then AUTH_CHALLENGE and AUTH_RESPONSE in turns, under one id ---
  */
 
-/* What can be offered to `service`'s clients: AUTH_OFFERED. `mechanisms`: words apart by blanks,
- * `plain`: those of them that show the password to the line. */
-#define MSG_AUTH_OFFER_FIELDS(F) F(STR, service, 64)
+/* keeper to smtpd, on a new channel and whenever it changes: what can be offered to clients.
+ * `mechanisms`: words apart by blanks, `plain`: those of them that show the password to the line.
+ */
 #define MSG_AUTH_OFFERED_FIELDS(F) F(STR, mechanisms, 512) F(STR, plain, 512)
 /*
  * `initial`: `response` is the initial response (which may be empty). `tls`: the session is
@@ -489,8 +489,21 @@ enum sign_scheme {
 #define MSG_AUTH_CHALLENGE_FIELDS(F) F(STR, data, 12288)
 #define MSG_AUTH_RESPONSE_FIELDS(F) F(STR, data, 12288)
 #define MSG_AUTH_CANCEL_FIELDS(F)
-/* REFUSED instead: WHY_PERM is a wrong password or the like, WHY_TEMP could not tell. */
 #define MSG_AUTH_OK_FIELDS(F) F(STR, login, 256)
+/* `temporary`: could not tell. `login`: who was claimed, "" where that is not known; `reason` is
+ * for the log alone. */
+#define MSG_AUTH_FAILED_FIELDS(F) \
+	F(U64, temporary, 1) F(STR, login, 256) F(STR, reason, MSG_TEXT_MAX)
+
+/* kingpost to keeper: the accounts of its own database. `action`: "add", "passwd" (replaces),
+ * "delete"; `record` as lib/users writes it. USER_LIST is answered by USER_ROW rows, then DONE. */
+#define MSG_USER_ACT_FIELDS(F) F(STR, action, 16) F(STR, name, 256) F(STR, record, 2048)
+#define MSG_USER_LIST_FIELDS(F)
+#define MSG_USER_ROW_FIELDS(F) F(STR, name, 256) F(STR, schemes, 256)
+
+/* keeper to spawn: run checkpassword_command with `input` as its descriptor 3. Answer: SPAWNED, and
+ * SPAWN_EXIT later. */
+#define MSG_SPAWN_CHECKPASSWORD_FIELDS(F) F(FD, input, 0)
 
 /* --- limiter --- */
 
@@ -508,6 +521,8 @@ enum sign_scheme {
 #define MSG_BLOCK_FIND_FIELDS(F) F(STR, address, 64) F(STR, login, 256)
 #define MSG_BLOCK_IS_FIELDS(F) \
 	F(U64, blocked, 1) F(U64, left_ms, 0) F(U64, delay_ms, 0) F(STR, reason, MSG_TEXT_MAX)
+/* `what` is "address", "network" or "login". */
+#define MSG_BLOCK_SET_FIELDS(F) F(STR, what, 16) F(STR, key, 300) F(STR, reason, MSG_TEXT_MAX)
 /* An AUTH has failed or passed. */
 #define MSG_AUTH_RESULT_FIELDS(F) F(STR, address, 64) F(STR, login, 256) F(U64, passed, 1)
 /* Greylisting: `key` is client network, sender and recipient; answer: GREY_IS, with the seconds to

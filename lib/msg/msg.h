@@ -74,19 +74,25 @@
 	M(SIGN, sign, MSG_GOES_ON)                                          \
 	M(SIGNATURE, signature, MSG_ENDS)                                   \
 	M(TICKET_KEYS, ticket_keys, MSG_GOES_ON)                            \
-	M(AUTH_OFFER, auth_offer, MSG_GOES_ON)                              \
-	M(AUTH_OFFERED, auth_offered, MSG_ENDS)                             \
+	M(AUTH_OFFERED, auth_offered, MSG_GOES_ON)                          \
 	M(AUTH_START, auth_start, MSG_GOES_ON)                              \
 	M(AUTH_CHALLENGE, auth_challenge, MSG_GOES_ON)                      \
 	M(AUTH_RESPONSE, auth_response, MSG_GOES_ON)                        \
 	M(AUTH_CANCEL, auth_cancel, MSG_GOES_ON)                            \
 	M(AUTH_OK, auth_ok, MSG_ENDS)                                       \
+	M(AUTH_FAILED, auth_failed, MSG_ENDS)                               \
+	/* kingpost to keeper; keeper to spawn */                           \
+	M(USER_ACT, user_act, MSG_GOES_ON)                                  \
+	M(USER_LIST, user_list, MSG_GOES_ON)                                \
+	M(USER_ROW, user_row, MSG_GOES_ON)                                  \
+	M(SPAWN_CHECKPASSWORD, spawn_checkpassword, MSG_GOES_ON)            \
 	/* limiter */                                                       \
 	M(TALLY, tally, MSG_GOES_ON)                                        \
 	M(TALLY_RELEASE, tally_release, MSG_GOES_ON)                        \
 	M(TALLIED, tallied, MSG_ENDS)                                       \
 	M(BLOCK_FIND, block_find, MSG_GOES_ON)                              \
 	M(BLOCK_IS, block_is, MSG_ENDS)                                     \
+	M(BLOCK_SET, block_set, MSG_GOES_ON)                                \
 	M(AUTH_RESULT, auth_result, MSG_GOES_ON)                            \
 	M(GREY, grey, MSG_GOES_ON)                                          \
 	M(GREY_IS, grey_is, MSG_ENDS)                                       \
