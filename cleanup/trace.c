@@ -44,6 +44,22 @@ put_from(struct transaction *t, struct buf *b)
 	return 0;
 }
 
+/* As a comment: what would end one is escaped (RFC 5322 3.2.2). */
+static int
+put_login(struct transaction *t, struct buf *b)
+{
+	if (buf_puts(b, "(Authenticated sender: ") == -1)
+		return -1;
+	for (const char *p = tx_text(t, t->login); *p != '\0'; p++) {
+		unsigned char c = (unsigned char)*p;
+		if ((c == '(' || c == ')' || c == '\\') && buf_byte(b, '\\') == -1)
+			return -1;
+		if (buf_byte(b, c < ' ' || c >= 0x7f ? '?' : (char)c) == -1)
+			return -1;
+	}
+	return buf_puts(b, ")\r\n\t");
+}
+
 static int
 put_received(struct transaction *t, struct buf *b)
 {
@@ -55,6 +71,8 @@ put_received(struct transaction *t, struct buf *b)
 
 	date_header(date, (int64_t)t->arrived);
 	if (buf_puts(b, "Received: ") == -1 || (client && put_from(t, b) == -1))
+		return -1;
+	if (client && (t->env.flags & MAIL_SHOW_LOGIN) != 0 && put_login(t, b) == -1)
 		return -1;
 	if (buf_printf(b, "by %s (%s", conf->myhostname, conf->mail_name) == -1)
 		return -1;
@@ -191,5 +209,8 @@ trace_write(struct transaction *t)
 		return -1;
 	if ((t->env.flags & MAIL_LOCAL) != 0)
 		return rewrite(t, &t->prefix);
+	if ((t->env.flags & MAIL_ADD_HEADERS) != 0 &&
+	    put_missing(t, look(buf_view(&t->content)), &t->prefix) == -1)
+		return -1;
 	return begins_with_body(buf_view(&t->content)) ? buf_puts(&t->prefix, "\r\n") : 0;
 }

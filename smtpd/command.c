@@ -15,10 +15,13 @@
 #include "lib/base/mem.h"
 #include "lib/log/log.h"
 #include "lib/mail/esmtp.h"
+#include "smtpd/auth.h"
 #include "smtpd/data.h"
 #include "smtpd/envelope.h"
 #include "smtpd/session.h"
 #include "smtpd/stage.h"
+
+enum { WORDS_MAX = 512 };
 
 /* --- the small commands --- */
 
@@ -50,20 +53,43 @@ helo_valid(struct str name)
 	return true;
 }
 
+unsigned
+command_offered(const struct session *s)
+{
+	const struct server *server = s->server;
+	unsigned offered = s->esmtp ? server->offered : 0;
+
+	if (server->conf->smtpd_dsn_clients != DSN_CLIENTS_ALL && !s->trusted && s->login == NULL)
+		offered &= ~(unsigned)ESMTP_DSN;
+	if (s->esmtp && server->conf->smtpd_sasl_auth_enable && !s->auth_excepted)
+		offered |= ESMTP_AUTH;
+	return offered;
+}
+
 static void
 announce(struct session *s)
 {
 	const struct server *server = s->server;
-	const char *lines[NELEM(extensions) + 1];
-	char size[32];
+	const char *lines[NELEM(extensions) + 3];
+	char size[32], auth[WORDS_MAX + 8], broken[WORDS_MAX + 8];
+	struct buf words = {.max = WORDS_MAX};
+	unsigned offered = command_offered(s);
 	size_t n = 0;
 
 	snprintf(
 	    size, sizeof size, "SIZE %lld", (long long)server->conf->common.message_size_limit);
 	lines[n++] = server->conf->common.myhostname;
 	for (size_t i = 0; i < NELEM(extensions); i++)
-		if ((server->offered & extensions[i].bit) != 0)
+		if ((offered & extensions[i].bit) != 0)
 			lines[n++] = extensions[i].bit == ESMTP_SIZE ? size : extensions[i].keyword;
+	if (auth_mechanisms(s, &words)) {
+		snprintf(auth, sizeof auth, "AUTH %s", buf_cstr(&words));
+		snprintf(broken, sizeof broken, "AUTH=%s", buf_cstr(&words));
+		lines[n++] = auth;
+		if (server->conf->broken_sasl_auth_clients)
+			lines[n++] = broken;
+	}
+	buf_free(&words);
 	for (size_t i = 0; i + 1 < n; i++)
 		session_reply_more(s, 250, "%s", lines[i]);
 	session_reply(s, 250, NULL, "%s", lines[n - 1]);
@@ -132,8 +158,8 @@ static void
 cmd_help(struct session *s, struct str argument)
 {
 	(void)argument;
-	session_reply(
-	    s, 214, "2.0.0", "Commands: HELO EHLO MAIL RCPT DATA BDAT RSET NOOP VRFY HELP QUIT");
+	session_reply(s, 214, "2.0.0",
+	    "Commands: HELO EHLO AUTH MAIL RCPT DATA BDAT RSET NOOP VRFY HELP QUIT");
 }
 
 static void
@@ -142,13 +168,6 @@ cmd_quit(struct session *s, struct str argument)
 	(void)argument;
 	session_reply(s, 221, "2.0.0", "Bye");
 	session_end(s);
-}
-
-static void
-refuse_auth(struct session *s, struct str argument)
-{
-	(void)argument;
-	session_reply(s, 503, "5.5.1", "Error: authentication not enabled");
 }
 
 static void
@@ -174,7 +193,7 @@ static const struct command commands[] = {
     {"HELO",     ANY,               CMD_LAST,            cmd_helo, NULL                },
     {"EHLO",     ANY,               CMD_LAST,            cmd_ehlo, NULL                },
     {"STARTTLS", 0,                 CMD_LAST,            NULL,     refuse_unimplemented},
-    {"AUTH",     0,		 CMD_LAST,            NULL,     refuse_auth         },
+    {"AUTH",     ST_READY,          CMD_LAST,            cmd_auth, refuse_auth         },
     {"MAIL",     ST_READY,          0,                   cmd_mail, NULL                },
     {"RCPT",     ST_MAIL | ST_RCPT, 0,                   cmd_rcpt, NULL                },
     {"DATA",     ST_RCPT,           CMD_LAST | CMD_BARE, cmd_data, NULL                },
@@ -391,12 +410,24 @@ line_whole(struct session *s, struct str line, bool more)
 		run(s, line, more);
 }
 
+/* AUTH may bring a token along: its line is as long as one of the exchange (RFC 4954 4). */
+static size_t
+line_limit(const struct session *s, struct str line)
+{
+	const struct smtpd_conf *conf = s->server->conf;
+
+	if (conf->smtpd_sasl_auth_enable && str_casestarts(line, STR("AUTH ")) &&
+	    conf->smtpd_sasl_response_limit > conf->smtpd_command_line_limit)
+		return (size_t)conf->smtpd_sasl_response_limit;
+	return (size_t)conf->smtpd_command_line_limit;
+}
+
 size_t
 command_take(struct session *s, struct str in)
 {
 	const char *lf = memchr(in.p, '\n', in.n);
 	size_t n = lf != NULL ? (size_t)(lf - in.p) : in.n;
-	bool too_long = s->overlong || n + 1 > (size_t)s->server->conf->smtpd_command_line_limit;
+	bool too_long = s->overlong || n + 1 > line_limit(s, in);
 
 	if (lf == NULL) {
 		s->overlong = too_long;

@@ -30,6 +30,9 @@ const struct command *command_rows(size_t *n);
 /* Takes one command line from the front of `in`; 0: it is not whole yet. */
 size_t command_take(struct session *s, struct str in);
 
+/* The extensions that this session may use: enum esmtp_extension. */
+unsigned command_offered(const struct session *s);
+
 /* Replies that the command is not allowed in this state. */
 void command_refuse(struct session *s, struct str argument);
 

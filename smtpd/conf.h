@@ -8,6 +8,9 @@
 /* smtpd_forbid_bare_newline */
 enum { BARE_NEWLINE_YES, BARE_NEWLINE_REJECT, BARE_NEWLINE_NORMALIZE, BARE_NEWLINE_NO };
 
+/* smtpd_dsn_clients */
+enum { DSN_CLIENTS_AUTHENTICATED, DSN_CLIENTS_ALL };
+
 struct smtpd_conf {
 	struct conf_common common;
 	char *smtpd_banner;
@@ -31,6 +34,20 @@ struct smtpd_conf {
 	int64_t smtpd_text_line_limit;
 	int64_t smtpd_client_connection_count_limit;
 	int64_t sessions;
+
+	/* AUTH */
+	bool smtpd_sasl_auth_enable;
+	bool smtpd_tls_auth_only;
+	bool broken_sasl_auth_clients;
+	bool smtpd_sasl_authenticated_header;
+	bool always_add_missing_headers;
+	struct setting_list smtpd_sasl_security_options;
+	struct setting_list smtpd_sasl_tls_security_options;
+	struct setting_list smtpd_sasl_mechanism_filter;
+	struct setting_list smtpd_sasl_exceptions_networks;
+	int64_t smtpd_sasl_response_limit;
+	int64_t smtpd_limiter_timeout;
+	int64_t smtpd_dsn_clients;
 };
 
 extern const struct settings smtpd_settings;

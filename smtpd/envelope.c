@@ -59,7 +59,11 @@ transaction_new(struct session *s, const struct addr *sender, const struct esmtp
 	    .envid = m->envid.n > 0 ? str_dup(m->envid) : NULL,
 	    .ret = m->ret,
 	    .flags = (m->body == BODY_8BITMIME ? MAIL_8BITMIME : 0) |
-		     (m->smtputf8 ? MAIL_SMTPUTF8 : 0) | (s->local ? MAIL_LOCAL : 0),
+		     (m->smtputf8 ? MAIL_SMTPUTF8 : 0) | (s->local ? MAIL_LOCAL : 0) |
+		     (s->server->conf->always_add_missing_headers ? MAIL_ADD_HEADERS : 0) |
+		     (s->login != NULL && s->server->conf->smtpd_sasl_authenticated_header
+			     ? MAIL_SHOW_LOGIN
+			     : 0),
 	    .announced = m->size,
 	    .pipe = -1,
 	};
@@ -148,7 +152,7 @@ on_mail_judged(struct session *s, const struct why *why)
 void
 cmd_mail(struct session *s, struct str argument)
 {
-	unsigned offered = s->esmtp ? s->server->offered : 0;
+	unsigned offered = command_offered(s);
 	unsigned flags = path_flags(s) | ADDR_NULL | (says_smtputf8(s, argument) ? ADDR_UTF8 : 0);
 	struct esmtp_mail m;
 	struct addr sender;
@@ -200,7 +204,8 @@ may_pass(struct session *s, struct str address, const struct route *route, const
 		reject_rcpt(s, address, 451, "4.3.0", why->text);
 		return false;
 	}
-	if (!s->trusted && (route->class == CLASS_REMOTE || route->class == CLASS_NONE)) {
+	if (!s->trusted && s->login == NULL &&
+	    (route->class == CLASS_REMOTE || route->class == CLASS_NONE)) {
 		reject_rcpt(s, address, 554, "5.7.1", "Relay access denied");
 		return false;
 	}
@@ -259,7 +264,7 @@ on_rcpt_route(struct session *s, struct route *route, const struct why *why)
 void
 cmd_rcpt(struct session *s, struct str argument)
 {
-	unsigned offered = s->esmtp ? s->server->offered : 0;
+	unsigned offered = command_offered(s);
 	unsigned flags =
 	    path_flags(s) | ADDR_POSTMASTER | ((s->tx->flags & MAIL_SMTPUTF8) != 0 ? ADDR_UTF8 : 0);
 	struct transaction *tx = s->tx;

@@ -23,6 +23,7 @@
 #include "lib/metrics/metrics.h"
 #include "lib/sandbox/sandbox.h"
 #include "lib/service/service.h"
+#include "smtpd/auth.h"
 #include "smtpd/client.h"
 #include "smtpd/routes.h"
 #include "smtpd/sandbox.h"
@@ -231,6 +232,8 @@ server_start(struct service *service, struct why *why)
 	service->state = server;
 	if (networks_parse(&server->trusted, &server->conf->common.mynetworks, why) == -1)
 		return -1;
+	if (auth_start(server, why) == -1)
+		return -1;
 	for (size_t i = 0; early != NULL && i < early->n; i++)
 		listen_on(server, early->fds[i]);
 	if (early != NULL)
@@ -252,6 +255,7 @@ server_free(struct server **sp)
 		session_free(&s);
 	close_listeners(server);
 	networks_clear(&server->trusted);
+	auth_stop(server);
 	map_free(&server->clients, NULL);
 	map_free(&server->names, free);
 	routes_forget(server);
@@ -341,6 +345,26 @@ static const struct chan_rule from_router[] = {
     {MSG_NONE,       NULL         },
 };
 
+static void
+on_auth_offered(struct chan *ch, const struct chan_head *head, union msg_any *msg)
+{
+	(void)head;
+	auth_offered(server_of(ch), &msg->auth_offered);
+}
+
+static void
+on_keeper_gone(struct service *service, struct chan *ch)
+{
+	(void)ch;
+	if (service->state != NULL)
+		auth_keeper_gone(service->state);
+}
+
+static const struct chan_rule from_keeper[] = {
+    {MSG_AUTH_OFFERED, on_auth_offered},
+    {MSG_NONE,         NULL           },
+};
+
 static const struct chan_rule from_others[] = {
     {MSG_NONE, NULL},
 };
@@ -351,7 +375,7 @@ static const struct service_peer peers[] = {
     {PROGRAM_RESOLVER, from_others, NULL, NULL           },
     {PROGRAM_CLEANUP,  from_others, NULL, on_cleanup_gone},
     {PROGRAM_LIMITER,  from_others, NULL, NULL           },
-    {PROGRAM_KEEPER,   from_others, NULL, NULL           },
+    {PROGRAM_KEEPER,   from_keeper, NULL, on_keeper_gone },
     {PROGRAM_QMGR,     from_others, NULL, NULL           },
     {PROGRAM_NONE,     NULL,        NULL, NULL           },
 };

@@ -29,6 +29,7 @@
 #include "lib/log/log.h"
 #include "lib/metrics/metrics.h"
 #include "lib/service/service.h"
+#include "smtpd/auth.h"
 #include "smtpd/client.h"
 #include "smtpd/command.h"
 #include "smtpd/data.h"
@@ -177,6 +178,17 @@ session_reply_more(struct session *s, int smtp, const char *fmt, ...)
 	va_start(ap, fmt);
 	add_reply(s, head, fmt, ap);
 	va_end(ap);
+}
+
+void
+session_reply_long(struct session *s, int smtp, struct str text)
+{
+	if (s->state == ST_CLOSING)
+		return;
+	if (buf_printf(&s->out, "%03d ", smtp) == -1 || buf_str(&s->out, text) == -1 ||
+	    buf_puts(&s->out, "\r\n") == -1)
+		session_lost(s, "replies not read");
+	flush_soon(s);
 }
 
 void
@@ -408,6 +420,7 @@ session_state_name(enum state state)
 	    {ST_DATA,    "data"   },
 	    {ST_COMMIT,  "commit" },
 	    {ST_CLOSING, "closing"},
+	    {ST_AUTH,    "auth"   },
 	};
 
 	for (size_t i = 0; i < NELEM(names); i++)
@@ -427,16 +440,23 @@ session_enter(struct session *s, enum state state)
 	s->state = state;
 	s->take = state == ST_DATA                       ? data_take_text
 		  : state == ST_BDAT && s->tx->chunk > 0 ? data_take_chunk
+		  : state == ST_AUTH                     ? auth_take
 							 : command_take;
 }
 
 struct str
 session_proto(const struct session *s)
 {
+	/* RFC 3848, RFC 6531 4.3: by UTF8, TLS, login. */
+	static const char *const names[2][2][2] = {
+	    {{"ESMTP", "ESMTPA"},       {"ESMTPS", "ESMTPSA"}      },
+	    {{"UTF8SMTP", "UTF8SMTPA"}, {"UTF8SMTPS", "UTF8SMTPSA"}},
+	};
+	bool utf8 = s->tx != NULL && (s->tx->flags & MAIL_SMTPUTF8) != 0, tls = false;
+
 	if (!s->esmtp)
 		return STR("SMTP");
-	return s->tx != NULL && (s->tx->flags & MAIL_SMTPUTF8) != 0 ? STR("UTF8SMTP")
-								    : STR("ESMTP");
+	return str_from(names[utf8][tls][s->login != NULL]);
 }
 
 /* An IPv4 client of a socket for both families is an IPv4 client. */
@@ -491,6 +511,7 @@ session_new(struct server *server, int fd, const struct sockaddr_storage *sa)
 		unmap(s->addr);
 		set_address(s, s->addr);
 		s->trusted = networks_match(&server->trusted, s->addr);
+		s->auth_excepted = networks_match(&server->auth_exceptions, s->addr);
 	} else {
 		s->client_name = xstrdup("localhost");
 		str_copy(s->client_addr, sizeof s->client_addr, STR("127.0.0.1"));
@@ -614,6 +635,7 @@ session_free(struct session **sp)
 		return;
 	log_disconnect(s);
 	chan_question_drop(s);
+	auth_reset(s);
 	transaction_free(&s->tx);
 	stage_drop(s);
 	event_del(&s->ev_read);

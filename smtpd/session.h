@@ -26,6 +26,8 @@ void session_reply(struct session *s, int smtp, const char *code, const char *fm
     KP_PRINTF(4, 5);
 void session_reply_more(struct session *s, int smtp, const char *fmt, ...) KP_PRINTF(3, 4);
 void session_reply_why(struct session *s, const struct why *why);
+/* A line whose text is ours and as long as it likes: a challenge. */
+void session_reply_long(struct session *s, int smtp, struct str text);
 
 /* Replies and logs it as a refusal ("reject: RCPT from ..."). */
 void session_reject(

@@ -4,6 +4,8 @@
 
 static const char *const bare_newline_words[] = {"yes", "reject", "normalize", "no", NULL};
 
+static const char *const dsn_clients_words[] = {"authenticated", "all", NULL};
+
 #define TIME(name, def, min, max, help) SETTING_TIME_ROW(smtpd_conf, name, def, min, max, help)
 #define SIZE(name, def, min, max, help) SETTING_SIZE_ROW(smtpd_conf, name, def, min, max, help)
 #define INT(name, def, min, max, help) SETTING_INT_ROW(smtpd_conf, name, def, min, max, help)
@@ -53,6 +55,30 @@ static const struct setting rows[] = {
     INT(smtpd_client_connection_count_limit, "50", 0, 1000000,
 	"most sessions of one address outside mynetworks, in one worker; 0: no limit"),
     INT(sessions, "10000", 1, 1000000, "most sessions of one worker; 421 to those beyond"),
+
+    BOOL(smtpd_sasl_auth_enable, "no", "offer AUTH, with what keeper has (smtpd_sasl_type)"),
+    BOOL(smtpd_tls_auth_only, "yes", "offer AUTH in encrypted sessions only"),
+    LIST(smtpd_sasl_security_options, "noanonymous, noplaintext",
+	"what a mechanism must not have to be offered: noplaintext, noactive, nodictionary, "
+	"noanonymous; or must have: forward_secrecy, mutual_auth"),
+    LIST(smtpd_sasl_tls_security_options, "noanonymous", "the same in encrypted sessions"),
+    LIST(smtpd_sasl_mechanism_filter, "!external, static:rest",
+	"mechanisms that may be offered: the first of NAME, !NAME and static:rest (all others) "
+	"that "
+	"fits decides"),
+    LIST(smtpd_sasl_exceptions_networks, "", "client networks that AUTH is not offered to"),
+    BOOL(broken_sasl_auth_clients, "no",
+	"repeat the line of mechanisms with AUTH=, for clients older than RFC 2554"),
+    BOOL(smtpd_sasl_authenticated_header, "no",
+	"show the login in the Received header: (Authenticated sender: LOGIN)"),
+    SIZE(smtpd_sasl_response_limit, "12288", 512, 12288,
+	"longest line of an AUTH exchange in octets"),
+    TIME(smtpd_limiter_timeout, "5s", 100, 300 * 1000,
+	"longest wait for limiter; what it does not answer in time is allowed"),
+    SETTING_WORD_ROW(smtpd_conf, smtpd_dsn_clients, "authenticated", dsn_clients_words,
+	"who is offered DSN: authenticated clients and those in mynetworks, or all"),
+    BOOL(always_add_missing_headers, "no",
+	"add From, Date and Message-ID where they are missing, as a submission service does"),
 };
 
 const struct settings smtpd_settings = {

@@ -18,6 +18,7 @@
 #include "smtpd/conf.h"
 #include "lib/mail/networks.h"
 
+struct auth;
 struct chan;
 struct command;
 struct map;
@@ -42,6 +43,7 @@ enum state {
 	ST_DATA = 1 << 6,    /* the text of DATA is being read */
 	ST_COMMIT = 1 << 7,  /* the message is with cleanup, its answer is waited for */
 	ST_CLOSING = 1 << 8, /* last words are on their way */
+	ST_AUTH = 1 << 9,    /* a line of the AUTH exchange is awaited */
 };
 
 struct server {
@@ -59,7 +61,13 @@ struct server {
 	struct map *names;   /* names by address */
 	struct map *routes;  /* routes by recipient */
 	char *read_room;     /* READ_SIZE */
-	char *decode_room;   /* what READ_SIZE octets may become */
+
+	/* AUTH: see auth.h */
+	char *auth_mechanisms, *auth_plain;    /* what keeper offers; NULL: nothing now */
+	unsigned auth_wanted, auth_wanted_tls; /* enum auth_quality */
+	struct networks auth_exceptions;
+
+	char *decode_room; /* what READ_SIZE octets may become */
 	bool stopping;
 	bool draining; /* no new sessions; those that are go on */
 };
@@ -163,6 +171,12 @@ struct session {
 	char *verify;    /* what VRFY asked for */
 	bool name_found;
 	uint64_t name_ttl;
+
+	/* AUTH: see auth.h */
+	struct auth *auth;  /* the exchange under way; NULL: none */
+	char *login;        /* who the client has proved to be; NULL: nobody */
+	char *sasl_method;  /* ... and how */
+	bool auth_excepted; /* in smtpd_sasl_exceptions_networks */
 
 	/* the stage under way: see stage.h */
 	unsigned stage; /* 0: none */

@@ -96,8 +96,8 @@ finish_queued(struct session *s, struct str id)
 	    .queue_id = id,
 	    .client_name = str_from(s->client_name),
 	    .client_addr = str_from(s->client_addr),
-	    .sasl_method = STR_EMPTY,
-	    .sasl_username = STR_EMPTY,
+	    .sasl_method = str_from(s->sasl_method),
+	    .sasl_username = str_from(s->login),
 	};
 
 	log_event(s->trace, EV_CLIENT, &ev);
@@ -148,7 +148,7 @@ send_envelope(struct session *s, int content)
 	    .helo = str_from(s->helo),
 	    .proto = session_proto(s),
 	    .tls = STR_EMPTY,
-	    .login = STR_EMPTY,
+	    .login = str_from(s->login),
 	    .uid = s->uid,
 	    .origin = str_from(s->origin),
 	    .full_name = STR_EMPTY,

@@ -25,6 +25,14 @@ buf_free(struct buf *b)
 }
 
 void
+buf_free_secret(struct buf *b)
+{
+	if (b->p != NULL)
+		explicit_bzero(b->p, b->size);
+	buf_free(b);
+}
+
+void
 buf_reset(struct buf *b)
 {
 	buf_cut(b, 0);

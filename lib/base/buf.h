@@ -24,6 +24,9 @@ void buf_init(struct buf *b, size_t max);
 /* Frees the memory; the buffer is as after buf_init(). */
 void buf_free(struct buf *b);
 
+/* As buf_free(), for secrets: no trace of them stays in its memory. */
+void buf_free_secret(struct buf *b);
+
 /* Empties it and keeps the memory. */
 void buf_reset(struct buf *b);
 

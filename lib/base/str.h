@@ -70,4 +70,7 @@ char *str_dup(struct str s) KP_MUST_USE;
  * whole. */
 bool str_copy(char *dst, size_t size, struct str s);
 
+/* How many letters must be typed otherwise (Levenshtein); 128 where one is longer than 127. */
+size_t str_distance(struct str a, struct str b);
+
 #endif

@@ -109,6 +109,7 @@ enum mail_flag {
 	MAIL_NOTIFICATION = 1 << 5, /* a DSN made by bounce */
 	MAIL_INSPECT = 1 << 6,      /* give large content back to be read: MAIL_CONTENT */
 	MAIL_ADD_HEADERS = 1 << 7,  /* add missing headers, as for a submission */
+	MAIL_SHOW_LOGIN = 1 << 8,   /* the Received header names the login */
 };
 
 enum { RET_NONE, RET_FULL, RET_HDRS }; /* MAIL_OPEN.ret, RFC 3461 4.3 */
