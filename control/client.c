@@ -105,3 +105,29 @@ client_program(const struct kingpost *k, const char *program, struct why *why)
 		why_temp(why, NULL, "%s is not running", program);
 	return fd != -1 ? chan_client_new(fd) : NULL;
 }
+
+static void
+print_line(void *arg, enum msg_type type, union msg_any *msg)
+{
+	(void)arg;
+	if (type == MSG_CONTROL_TEXT)
+		printf("%.*s\n", STR_ARG(msg->control_text.text));
+}
+
+int
+client_explain(struct kingpost *k, const char *program, const char *what, const char *argument,
+    uint64_t *count)
+{
+	struct msg_explain request = {.what = str_from(what), .argument = str_from(argument)};
+	struct why why;
+	int status = EX_OK;
+	struct chan_client *c = client_program(k, program, &why);
+
+	if (c == NULL ||
+	    client_ask(c, MSG_EXPLAIN, &request, print_line, NULL, count, &why) == -1) {
+		complain("%s", why.text);
+		status = exit_status(&why);
+	}
+	chan_client_free(&c);
+	return status;
+}

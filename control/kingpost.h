@@ -28,6 +28,7 @@ command_fn cmd_check, cmd_conf;                                          /* conf
 command_fn cmd_map_build, cmd_map_query, cmd_address_test;               /* tables.c */
 command_fn cmd_queue_list, cmd_queue_show, cmd_queue_act, cmd_queue_cat; /* queue.c */
 command_fn cmd_queue_fsck;                                               /* fsck.c */
+command_fn cmd_block_list, cmd_block_remove, cmd_block_add;              /* block.c */
 command_fn cmd_manual;                                                   /* manual.c */
 
 /* client.c: conversations with the suite. Each complains by itself. */
@@ -47,6 +48,9 @@ typedef void row_fn(void *arg, enum msg_type type, union msg_any *msg);
 int client_ask(struct chan_client *c, enum msg_type type, const void *msg, row_fn *on_row,
     void *arg, uint64_t *count, struct why *why) KP_MUST_USE;
 int exit_status(const struct why *why);
+/* EXPLAIN to a program: its lines go to standard output. The exit status; complains by itself. */
+int client_explain(struct kingpost *k, const char *program, const char *what, const char *argument,
+    uint64_t *count);
 
 /* conf.c: the configuration; NULL where it has faults, which are on standard error then. */
 struct config *load_config(struct kingpost *k);

@@ -62,35 +62,14 @@ cmd_map_query(struct kingpost *k, int argc, char **argv)
 	return status;
 }
 
-static void
-print_line(void *arg, enum msg_type type, union msg_any *msg)
-{
-	(void)arg;
-	if (type == MSG_CONTROL_TEXT)
-		printf("%.*s\n", STR_ARG(msg->control_text.text));
-}
-
 int
 cmd_address_test(struct kingpost *k, int argc, char **argv)
 {
-	struct why why;
 	int status = EX_OK;
 
 	if (argc < 2)
 		return EX_USAGE;
-	struct chan_client *c = client_program(k, "router", &why);
-	if (c == NULL) {
-		complain("%s", why.text);
-		return exit_status(&why);
-	}
-	for (int i = 1; i < argc && status == EX_OK; i++) {
-		struct msg_explain request = {
-		    .what = STR("address"), .argument = str_from(argv[i])};
-		if (client_ask(c, MSG_EXPLAIN, &request, print_line, NULL, NULL, &why) == -1) {
-			complain("%s", why.text);
-			status = exit_status(&why);
-		}
-	}
-	chan_client_free(&c);
+	for (int i = 1; i < argc && status == EX_OK; i++)
+		status = client_explain(k, "router", "address", argv[i], NULL);
 	return status;
 }

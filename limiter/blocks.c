@@ -7,12 +7,12 @@
  */
 #include "limiter/blocks.h"
 
-#include <arpa/inet.h>
 #include <stdio.h>
 #include <string.h>
 
 #include "lib/base/clock.h"
 #include "lib/log/log.h"
+#include "lib/mail/networks.h"
 #include "limiter/counters.h"
 #include "limiter/facts.h"
 #include "limiter/limiter.h"
@@ -20,24 +20,11 @@
 #define BLOCK "block"
 #define GOOD "login-from"
 
-bool
-blocks_network(struct limiter *l, struct str address, char *out, size_t size)
+static bool
+network_of(const struct limiter *l, struct str address, char *out, size_t size)
 {
-	char text[64], net[INET6_ADDRSTRLEN];
-	unsigned char ip[16];
-	int family = str_chr(address, ':') >= 0 ? AF_INET6 : AF_INET;
-	unsigned bits = (unsigned)(family == AF_INET6 ? l->conf->block_ipv6_prefix_length
-						      : l->conf->block_ipv4_prefix_length);
-
-	if (!str_copy(text, sizeof text, address) || inet_pton(family, text, ip) != 1)
-		return false;
-	for (unsigned i = 0; i < (family == AF_INET6 ? 128u : 32u); i++)
-		if (i >= bits)
-			ip[i / 8] &= (unsigned char)~(0x80u >> i % 8);
-	if (inet_ntop(family, ip, net, sizeof net) == NULL)
-		return false;
-	snprintf(out, size, "%s/%u", net, bits);
-	return true;
+	return networks_key(address, (unsigned)l->conf->block_ipv4_prefix_length,
+	    (unsigned)l->conf->block_ipv6_prefix_length, out, size);
 }
 
 /* "address 192.0.2.1": the key of a block. */
@@ -90,7 +77,7 @@ blocks_find(struct limiter *l, struct str address, struct str login, struct bloc
 	*out = (struct block_state){0};
 	if (address.n > 0 && look(l, STR("address"), address, out))
 		return;
-	if (address.n > 0 && blocks_network(l, address, network, sizeof network) &&
+	if (address.n > 0 && network_of(l, address, network, sizeof network) &&
 	    look(l, STR("network"), str_from(network), out))
 		return;
 	if (login.n > 0 &&
@@ -140,7 +127,7 @@ blocks_result(struct limiter *l, struct str address, struct str login, bool pass
 		return;
 	}
 	count_failure(l, "auth-address", STR("address"), address, conf->auth_block_address_limit);
-	if (blocks_network(l, address, network, sizeof network))
+	if (network_of(l, address, network, sizeof network))
 		count_failure(l, "auth-network", STR("network"), str_from(network),
 		    conf->auth_block_network_limit);
 	if (login.n > 0)

@@ -23,8 +23,4 @@ void blocks_result(struct limiter *l, struct str address, struct str login, bool
  * "login". False where there was one already. */
 bool blocks_set(struct limiter *l, struct str what, struct str key, struct str reason);
 
-/* The network of an address, as "192.0.2.0/24": the key for counters and blocks. Returns false for
- * what is no address. */
-bool blocks_network(struct limiter *l, struct str address, char *out, size_t size);
-
 #endif

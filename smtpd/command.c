@@ -292,13 +292,22 @@ count(struct count *c)
 		c->total++;
 }
 
+/* One error is enough for an untrusted client while the server is near its limit. */
+static unsigned
+under_stress(const struct session *s, int64_t limit)
+{
+	return s->server->stressed && !s->trusted ? 1 : (unsigned)limit;
+}
+
 static void
 count_error(struct session *s)
 {
 	const struct smtpd_conf *conf = s->server->conf;
 
 	s->errors++;
-	s->penalty = s->errors > conf->smtpd_soft_error_limit && conf->smtpd_error_sleep_time > 0;
+	if (s->errors > conf->smtpd_soft_error_limit &&
+	    s->penalty_ms < conf->smtpd_error_sleep_time)
+		s->penalty_ms = conf->smtpd_error_sleep_time;
 }
 
 /* true: that was one error too many, and the session has been ended. */
@@ -308,7 +317,7 @@ end_after_errors(struct session *s)
 	const struct smtpd_conf *conf = s->server->conf;
 	char where[64];
 
-	if (s->errors < conf->smtpd_hard_error_limit)
+	if (s->errors < under_stress(s, conf->smtpd_hard_error_limit))
 		return false;
 	command_where(s, where, sizeof where);
 	struct ev_lost ev = {STR("too many errors"), str_from(where), str_from(s->client_name),
@@ -324,7 +333,7 @@ static bool
 end_after_junk(struct session *s)
 {
 	if ((s->command->flags & CMD_JUNK) == 0 ||
-	    ++s->junk <= s->server->conf->smtpd_junk_command_limit)
+	    ++s->junk <= under_stress(s, s->server->conf->smtpd_junk_command_limit))
 		return false;
 	count_error(s);
 	return end_after_errors(s);
@@ -434,7 +443,7 @@ command_take(struct session *s, struct str in)
 		return too_long ? in.n : 0;
 	}
 	s->overlong = false;
-	session_allow(s, s->server->conf->smtpd_timeout);
+	session_allow(s, session_pressed(s, s->server->conf->smtpd_timeout));
 	if (too_long)
 		refuse_line(s, 500, "5.5.2", "Error: line too long");
 	else

@@ -11,6 +11,9 @@ enum { BARE_NEWLINE_YES, BARE_NEWLINE_REJECT, BARE_NEWLINE_NORMALIZE, BARE_NEWLI
 /* smtpd_dsn_clients */
 enum { DSN_CLIENTS_AUTHENTICATED, DSN_CLIENTS_ALL };
 
+/* postscreen_greet_action, postscreen_dnsbl_action */
+enum { SCREEN_IGNORE, SCREEN_ENFORCE, SCREEN_DROP };
+
 struct smtpd_conf {
 	struct conf_common common;
 	char *smtpd_banner;
@@ -33,6 +36,34 @@ struct smtpd_conf {
 	int64_t smtpd_command_line_limit;
 	int64_t smtpd_text_line_limit;
 	int64_t smtpd_client_connection_count_limit;
+	int64_t smtpd_client_connection_rate_limit;
+	int64_t smtpd_client_message_rate_limit;
+	int64_t smtpd_client_recipient_rate_limit;
+	int64_t smtpd_client_new_tls_session_rate_limit;
+	int64_t smtpd_client_auth_rate_limit;
+	int64_t smtpd_client_error_rate_limit;
+	int64_t smtpd_login_message_rate_limit;
+	int64_t smtpd_login_recipient_rate_limit;
+	int64_t smtpd_login_rate_time_unit;
+	int64_t anvil_rate_time_unit;
+	int64_t smtpd_client_ipv4_prefix_length;
+	int64_t smtpd_client_ipv6_prefix_length;
+	struct setting_list smtpd_client_event_limit_exceptions;
+	int64_t smtpd_unknown_recipient_delay;
+	int64_t smtpd_harvest_limit;
+	int64_t greylist_delay;
+	int64_t greylist_ttl;
+	int64_t greylist_auto_clients;
+	int64_t postscreen_greet_action;
+	int64_t postscreen_greet_wait;
+	int64_t postscreen_greet_ttl;
+	struct setting_list postscreen_dnsbl_sites;
+	int64_t postscreen_dnsbl_action;
+	int64_t postscreen_dnsbl_threshold;
+	int64_t postscreen_dnsbl_allowlist_threshold;
+	int64_t postscreen_dnsbl_timeout;
+	int64_t stress_threshold;
+	int64_t smtpd_stress_timeout;
 	int64_t sessions;
 
 	/* AUTH */

@@ -44,6 +44,7 @@ transaction_free(struct transaction **txp)
 	rcpt_clear(&tx->pending);
 	free(tx->rcpts);
 	free(tx->envid);
+	free(tx->hold);
 	buf_free(&tx->content);
 	buf_free(&tx->pipe_rest);
 	free(tx);

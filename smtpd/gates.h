@@ -5,4 +5,6 @@
 
 struct gate;
 
+extern const struct gate gate_limits, gate_screen;
+
 #endif

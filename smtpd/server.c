@@ -25,7 +25,9 @@
 #include "lib/service/service.h"
 #include "smtpd/auth.h"
 #include "smtpd/client.h"
+#include "smtpd/limits.h"
 #include "smtpd/routes.h"
+#include "smtpd/screen.h"
 #include "smtpd/sandbox.h"
 #include "smtpd/session.h"
 #include "smtpd/submit.h"
@@ -63,40 +65,27 @@ refuse(int fd, const char *text)
 	close(fd);
 }
 
-/* The sessions of the address so far; a number stored in place of a pointer. */
-static size_t
-client_count(struct server *server, const struct session *s, int change)
+/* Stress begins at stress_threshold of the sessions, and ends well below it. */
+static void
+measure(struct server *server)
 {
-	struct str key = str_from(s->client_addr);
-	size_t n = (size_t)(uintptr_t)map_get(server->clients, key);
+	size_t limit =
+	    (size_t)server->conf->sessions * (size_t)server->conf->stress_threshold / 100;
+	bool stressed = server->nsessions >= (server->stressed ? limit * 9 / 10 : limit);
 
-	if (change < 0 && n > 0)
-		n--;
-	else if (change > 0)
-		n++;
-	if (n > 0)
-		map_put(server->clients, key, (void *)(uintptr_t)n);
-	else
-		map_take(server->clients, key);
-	return n;
-}
-
-static bool
-over_client_limit(struct server *server, struct session *s)
-{
-	int64_t limit = server->conf->smtpd_client_connection_count_limit;
-
-	if (s->trusted || limit == 0)
-		return false;
-	s->counted = true;
-	return client_count(server, s, 1) > (size_t)limit;
+	if (stressed == server->stressed)
+		return;
+	server->stressed = stressed;
+	metric_add(METRIC_STRESSED, stressed ? 1 : -1);
+	log_warning("stress mode %s: %zu of %lld sessions", stressed ? "on" : "off",
+	    server->nsessions, (long long)server->conf->sessions);
 }
 
 void
 server_session_gone(struct server *server, struct session *s)
 {
-	if (s->counted)
-		client_count(server, s, -1);
+	(void)s;
+	measure(server);
 	if ((server->stopping || server->draining) && server->nsessions == 0)
 		service_exit(server->service);
 }
@@ -109,14 +98,7 @@ server_accept(struct server *server, int fd, const struct sockaddr_storage *sa)
 		return NULL;
 	}
 	struct session *s = session_new(server, fd, sa);
-	if (over_client_limit(server, s)) {
-		log_warning("Connection concurrency limit exceeded: %zu from %s",
-		    client_count(server, s, 0), s->client_addr);
-		session_reply(s, 421, "4.7.0", "%s Error: too many connections from %s",
-		    server->conf->common.myhostname, s->client_addr);
-		session_end(s);
-		return s;
-	}
+	measure(server);
 	client_lookup(s);
 	return s;
 }
@@ -220,7 +202,6 @@ server_start(struct service *service, struct why *why)
 	    .conf = service->conf,
 	    .serial = service->worker,
 	    .reserve_fd = -1,
-	    .clients = map_new(),
 	    .names = map_new(),
 	    .routes = map_new(),
 	    .read_room = xmalloc(READ_SIZE),
@@ -230,7 +211,10 @@ server_start(struct service *service, struct why *why)
 	TAILQ_INIT(&server->listeners);
 	TAILQ_INIT(&server->sessions);
 	service->state = server;
-	if (networks_parse(&server->trusted, &server->conf->common.mynetworks, why) == -1)
+	if (networks_parse(&server->trusted, &server->conf->common.mynetworks, why) == -1 ||
+	    networks_parse(
+		&server->exempt, &server->conf->smtpd_client_event_limit_exceptions, why) == -1 ||
+	    screen_open(server, why) == -1)
 		return -1;
 	if (auth_start(server, why) == -1)
 		return -1;
@@ -256,7 +240,8 @@ server_free(struct server **sp)
 	close_listeners(server);
 	networks_clear(&server->trusted);
 	auth_stop(server);
-	map_free(&server->clients, NULL);
+	networks_clear(&server->exempt);
+	screen_close(server);
 	map_free(&server->names, free);
 	routes_forget(server);
 	map_free(&server->routes, NULL);
@@ -335,6 +320,13 @@ on_cleanup_gone(struct service *service, struct chan *ch)
 		submit_unpark(service->state);
 }
 
+static void
+on_limiter(struct service *service, struct chan *ch)
+{
+	if (service->state != NULL)
+		limits_tell(service->state, ch);
+}
+
 static const struct chan_rule from_pickup[] = {
     {MSG_SESSION, on_session},
     {MSG_NONE,    NULL      },
@@ -370,14 +362,14 @@ static const struct chan_rule from_others[] = {
 };
 
 static const struct service_peer peers[] = {
-    {PROGRAM_PICKUP,   from_pickup, NULL, NULL           },
-    {PROGRAM_ROUTER,   from_router, NULL, on_router_gone },
-    {PROGRAM_RESOLVER, from_others, NULL, NULL           },
-    {PROGRAM_CLEANUP,  from_others, NULL, on_cleanup_gone},
-    {PROGRAM_LIMITER,  from_others, NULL, NULL           },
-    {PROGRAM_KEEPER,   from_keeper, NULL, on_keeper_gone },
-    {PROGRAM_QMGR,     from_others, NULL, NULL           },
-    {PROGRAM_NONE,     NULL,        NULL, NULL           },
+    {PROGRAM_PICKUP,   from_pickup, NULL,       NULL           },
+    {PROGRAM_ROUTER,   from_router, NULL,       on_router_gone },
+    {PROGRAM_RESOLVER, from_others, NULL,       NULL           },
+    {PROGRAM_CLEANUP,  from_others, NULL,       on_cleanup_gone},
+    {PROGRAM_LIMITER,  from_others, on_limiter, NULL           },
+    {PROGRAM_KEEPER,   from_keeper, NULL,       on_keeper_gone },
+    {PROGRAM_QMGR,     from_others, NULL,       NULL           },
+    {PROGRAM_NONE,     NULL,        NULL,       NULL           },
 };
 
 const struct service_table smtpd_service = {

@@ -34,6 +34,7 @@
 #include "smtpd/command.h"
 #include "smtpd/data.h"
 #include "smtpd/envelope.h"
+#include "smtpd/limits.h"
 #include "smtpd/routes.h"
 #include "smtpd/server.h"
 #include "smtpd/stage.h"
@@ -107,6 +108,14 @@ void
 session_allow(struct session *s, int64_t ms)
 {
 	set_deadline(s, ms, expire_client);
+}
+
+int64_t
+session_pressed(const struct session *s, int64_t ms)
+{
+	int64_t least = s->server->conf->smtpd_stress_timeout;
+
+	return s->server->stressed && !s->trusted && ms > least ? least : ms;
 }
 
 void
@@ -222,6 +231,10 @@ session_reject(struct session *s, const char *stage, struct str recipient, const
 	log_event(s->trace, EV_REJECT, &ev);
 	metric_add(METRIC_REJECTED, 1);
 	session_reply_why(s, why);
+	if (strcmp(why->code, "5.1.1") == 0)
+		limits_unknown_recipient(s);
+	if (why_smtp(why) == 421 || why_smtp(why) == 521)
+		session_end_lingering(s);
 }
 
 /* Writes what there is; false where the peer is gone. */
@@ -383,9 +396,9 @@ session_wait(struct session *s, int64_t ms, expire_fn *expire)
 bool
 session_penalty(struct session *s)
 {
-	if (s->penalty && !s->waiting)
-		session_wait(s, s->server->conf->smtpd_error_sleep_time, session_resume);
-	s->penalty = false;
+	if (s->penalty_ms > 0 && !s->waiting)
+		session_wait(s, s->penalty_ms, session_resume);
+	s->penalty_ms = 0;
 	return s->waiting;
 }
 
@@ -395,7 +408,7 @@ session_resume(struct session *s)
 	s->waiting = false;
 	if (s->state == ST_CLOSING || session_penalty(s))
 		return;
-	session_allow(s, s->server->conf->smtpd_timeout);
+	session_allow(s, session_pressed(s, s->server->conf->smtpd_timeout));
 	if (s->server->stopping)
 		session_shut(s);
 	if (!s->taking) /* else take() goes on by itself */
@@ -511,6 +524,7 @@ session_new(struct server *server, int fd, const struct sockaddr_storage *sa)
 		unmap(s->addr);
 		set_address(s, s->addr);
 		s->trusted = networks_match(&server->trusted, s->addr);
+		s->exempt = networks_match(&server->exempt, s->addr);
 		s->auth_excepted = networks_match(&server->auth_exceptions, s->addr);
 	} else {
 		s->client_name = xstrdup("localhost");
@@ -527,7 +541,7 @@ session_new(struct server *server, int fd, const struct sockaddr_storage *sa)
 	metric_add(METRIC_CONNECTIONS, 1);
 	metric_add(METRIC_SESSIONS, 1);
 	service_worked(server->service);
-	session_allow(s, server->conf->smtpd_timeout);
+	session_allow(s, session_pressed(s, server->conf->smtpd_timeout));
 	return s;
 }
 
@@ -638,6 +652,9 @@ session_free(struct session **sp)
 	auth_reset(s);
 	transaction_free(&s->tx);
 	stage_drop(s);
+	limits_harvest_drop(s);
+	limits_gone(s);
+	free(s->screened);
 	event_del(&s->ev_read);
 	event_del(&s->ev_write);
 	event_del(&s->ev_timer);

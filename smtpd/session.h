@@ -44,6 +44,10 @@ bool session_penalty(struct session *s);
 /* Gives the client time: `ms` from now. */
 void session_allow(struct session *s, int64_t ms);
 
+/* `ms`, or smtpd_stress_timeout where the server is near its limit and the client is not trusted.
+ */
+int64_t session_pressed(const struct session *s, int64_t ms);
+
 /* Gives it as much more as `octets` of a message are worth by smtpd_min_data_rate. */
 void session_earned(struct session *s, size_t octets);
 

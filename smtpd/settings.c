@@ -2,6 +2,7 @@
 /* The settings of smtpd, one row each. */
 #include "smtpd/conf.h"
 
+static const char *const screen_words[] = {"ignore", "enforce", "drop", NULL};
 static const char *const bare_newline_words[] = {"yes", "reject", "normalize", "no", NULL};
 
 static const char *const dsn_clients_words[] = {"authenticated", "all", NULL};
@@ -53,7 +54,69 @@ static const struct setting rows[] = {
     SIZE(smtpd_text_line_limit, "64K", 0, INT64_MAX,
 	"longest line of a message in octets; 0: no limit"),
     INT(smtpd_client_connection_count_limit, "50", 0, 1000000,
-	"most sessions of one address outside mynetworks, in one worker; 0: no limit"),
+	"most sessions at once of one client network, over all workers; 0: no limit"),
+    INT(smtpd_client_connection_rate_limit, "0", 0, 1000000000,
+	"most connections of a client network within anvil_rate_time_unit; 0: no limit"),
+    INT(smtpd_client_message_rate_limit, "0", 0, 1000000000,
+	"most MAIL commands of a client network within anvil_rate_time_unit; 0: no limit"),
+    INT(smtpd_client_recipient_rate_limit, "0", 0, 1000000000,
+	"most RCPT commands of a client network within anvil_rate_time_unit; 0: no limit"),
+    INT(smtpd_client_new_tls_session_rate_limit, "0", 0, 1000000000,
+	"most TLS handshakes of a client network within anvil_rate_time_unit; 0: no limit"),
+    INT(smtpd_client_auth_rate_limit, "0", 0, 1000000000,
+	"most AUTH commands of a client network within anvil_rate_time_unit; 0: no limit"),
+    INT(smtpd_client_error_rate_limit, "0", 0, 1000000000,
+	"most refused commands of a client network within anvil_rate_time_unit, beyond which its "
+	"connections are refused; 0: no limit"),
+    INT(smtpd_login_message_rate_limit, "0", 0, 1000000000,
+	"most messages of one account within smtpd_login_rate_time_unit; 0: no limit"),
+    INT(smtpd_login_recipient_rate_limit, "0", 0, 1000000000,
+	"most recipients of one account within smtpd_login_rate_time_unit; 0: no limit"),
+    TIME(smtpd_login_rate_time_unit, "1h", 1000, 7 * 24 * 3600 * 1000LL,
+	"the time over which accounts are counted"),
+    TIME(anvil_rate_time_unit, "60s", 1000, 7 * 24 * 3600 * 1000LL,
+	"the time over which clients are counted"),
+    INT(smtpd_client_ipv4_prefix_length, "24", 1, 32,
+	"clients in the same IPv4 network of this size count as one"),
+    INT(smtpd_client_ipv6_prefix_length, "64", 1, 128,
+	"clients in the same IPv6 network of this size count as one"),
+    LIST(smtpd_client_event_limit_exceptions, "$mynetworks",
+	"clients that are neither counted nor tested before the greeting"),
+    TIME(smtpd_unknown_recipient_delay, "1s", 0, 60 * 1000,
+	"a client that names an unknown recipient waits so long before its next command"),
+    INT(smtpd_harvest_limit, "50", 0, 1000000000,
+	"unknown recipients that a client network may name within anvil_rate_time_unit before it "
+	"is "
+	"blocked for block_time; 0: any number"),
+    TIME(greylist_delay, "5m", 1000, 24 * 3600 * 1000,
+	"check_greylist: how long a new triplet of client network, sender and recipient must wait"),
+    TIME(greylist_ttl, "35d", 60 * 1000, 365 * 24 * 3600 * 1000LL,
+	"how long a triplet that came back stays known"),
+    INT(greylist_auto_clients, "5", 0, 1000000,
+	"a client network with so many triplets that came back passes at once; 0: never"),
+    SETTING_WORD_ROW(smtpd_conf, postscreen_greet_action, "ignore", screen_words,
+	"a new client that speaks before the greeting: ignore (no wait at all), enforce (550 to "
+	"each "
+	"recipient), drop"),
+    TIME(postscreen_greet_wait, "6s", 0, 60 * 1000,
+	"how long a new client must keep quiet; 2s under stress"),
+    TIME(postscreen_greet_ttl, "1d", 1000, 365 * 24 * 3600 * 1000LL,
+	"how long a client that passed the tests is greeted at once"),
+    LIST(postscreen_dnsbl_sites, "",
+	"DNS lists that new clients are looked up in: zone[=127.0.0.filter][*weight]; a negative "
+	"weight makes an allow list"),
+    SETTING_WORD_ROW(smtpd_conf, postscreen_dnsbl_action, "ignore", screen_words,
+	"a new client whose weights reach postscreen_dnsbl_threshold: ignore (nothing is looked "
+	"up), "
+	"enforce (550 to each recipient), drop"),
+    INT(postscreen_dnsbl_threshold, "1", 1, 1000000, "the sum of weights that is acted on"),
+    INT(postscreen_dnsbl_allowlist_threshold, "0", -1000000, 0,
+	"a sum of weights at or below it ends the wait before the greeting; 0: none does"),
+    TIME(postscreen_dnsbl_timeout, "10s", 100, 60 * 1000, "longest wait for a DNS list"),
+    INT(stress_threshold, "80", 1, 100,
+	"stress mode begins when so many percent of a worker's sessions are taken: clients get "
+	"smtpd_stress_timeout, and one error ends a session"),
+    TIME(smtpd_stress_timeout, "10s", 1000, 3600 * 1000, "smtpd_timeout under stress"),
     INT(sessions, "10000", 1, 1000000, "most sessions of one worker; 421 to those beyond"),
 
     BOOL(smtpd_sasl_auth_enable, "no", "offer AUTH, with what keeper has (smtpd_sasl_type)"),

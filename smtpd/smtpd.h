@@ -22,7 +22,10 @@ struct auth;
 struct chan;
 struct command;
 struct map;
+struct limits;
 struct route;
+struct screen;
+struct screen_zone;
 struct service;
 struct session;
 
@@ -55,12 +58,15 @@ struct server {
 	TAILQ_HEAD(, listener) listeners;
 	TAILQ_HEAD(, session) sessions;
 	size_t nsessions;
-	uint64_t serial;     /* of sessions; spreads requests over partners */
-	int reserve_fd;      /* given up to accept and refuse when descriptors run out */
-	struct map *clients; /* sessions by address */
-	struct map *names;   /* names by address */
-	struct map *routes;  /* routes by recipient */
-	char *read_room;     /* READ_SIZE */
+	uint64_t serial;        /* of sessions; spreads requests over partners */
+	int reserve_fd;         /* given up to accept and refuse when descriptors run out */
+	struct networks exempt; /* from the limits of clients */
+	struct screen_zone *zones;
+	size_t nzones;
+	bool stressed;      /* near the limit of sessions: shorter time-outs, fewer errors */
+	struct map *names;  /* names by address */
+	struct map *routes; /* routes by recipient */
+	char *read_room;    /* READ_SIZE */
 
 	/* AUTH: see auth.h */
 	char *auth_mechanisms, *auth_plain;    /* what keeper offers; NULL: nothing now */
@@ -86,6 +92,7 @@ struct transaction {
 	unsigned ret;
 	uint64_t flags; /* enum mail_flag */
 	uint64_t announced;
+	char *hold; /* the reason why it goes to hold; NULL: it does not */
 	struct rcpt *rcpts;
 	size_t nrcpts, rcpts_size;
 	struct rcpt pending; /* the recipient whose route is being asked for */
@@ -132,9 +139,10 @@ struct session {
 	char *client_name;
 	char client_addr[INET6_ADDRSTRLEN];
 	uint16_t client_port;
+	bool exempt;  /* in smtpd_client_event_limit_exceptions */
 	bool trusted; /* in mynetworks, or a caller on this machine */
 	bool local;   /* `sendmail -bs`: uid and origin are known */
-	bool counted; /* in the server's table of clients */
+	bool counted; /* limiter counts it among those of its network */
 	bool esmtp;
 	uint64_t uid;
 	char *origin;
@@ -158,8 +166,9 @@ struct session {
 
 	/* the command under way, and all there were */
 	const struct command *command;
-	bool failed;  /* it was refused */
-	bool penalty; /* an error too many: wait before the next command */
+	bool failed; /* it was refused */
+	int64_t
+	    penalty_ms; /* an error too many, an unknown recipient: wait before the next command */
 	unsigned errors, junk;
 	struct count counts[COMMANDS_MAX];
 
@@ -177,6 +186,14 @@ struct session {
 	char *login;        /* who the client has proved to be; NULL: nobody */
 	char *sasl_method;  /* ... and how */
 	bool auth_excepted; /* in smtpd_sasl_exceptions_networks */
+
+	/* what limiter and the tests before the greeting say */
+	struct limits *limits;
+	struct screen *screen;
+	struct why *screened; /* each recipient is refused with it; NULL: passed */
+	struct chan *harvest; /* asked about unknown recipients */
+	uint32_t harvest_id;
+	judged_fn *grey_then;
 
 	/* the stage under way: see stage.h */
 	unsigned stage; /* 0: none */

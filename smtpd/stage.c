@@ -12,6 +12,8 @@
 #include "smtpd/session.h"
 
 static const struct gate *const gates[] = {
+    &gate_limits,
+    &gate_screen,
     NULL,
 };
 

@@ -18,6 +18,8 @@ enum stage {
 	STAGE_CONTENT = 1 << 5, /* all content is in; before cleanup is told to keep it */
 	STAGE_VRFY = 1 << 6,    /* s->verify */
 	STAGE_ETRN = 1 << 7,    /* s->verify is the domain */
+	STAGE_STARTTLS = 1 << 8,
+	STAGE_AUTH = 1 << 9,
 };
 
 enum gate_answer {

@@ -155,7 +155,7 @@ send_envelope(struct session *s, int content)
 	    .envid = str_from(tx->envid),
 	    .ret = tx->ret,
 	    .parent = STR_EMPTY,
-	    .hold = STR_EMPTY,
+	    .hold = str_from(tx->hold),
 	    .content = content,
 	};
 

@@ -3,7 +3,9 @@
  * "everybody". */
 #include "lib/mail/networks.h"
 
+#include <arpa/inet.h>
 #include <netinet/in.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -132,4 +134,21 @@ networks_match(const struct networks *nets, const struct sockaddr_storage *sa)
 			return !net->except;
 	}
 	return false;
+}
+
+bool
+networks_key(struct str address, unsigned ipv4_bits, unsigned ipv6_bits, char *out, size_t size)
+{
+	char text[64], net[INET6_ADDRSTRLEN];
+	unsigned char ip[16];
+	int family = str_chr(address, ':') >= 0 ? AF_INET6 : AF_INET;
+	unsigned bits = family == AF_INET6 ? ipv6_bits : ipv4_bits;
+
+	if (!str_copy(text, sizeof text, address) || inet_pton(family, text, ip) != 1)
+		return false;
+	for (unsigned i = bits; i < (family == AF_INET6 ? 128u : 32u); i++)
+		ip[i / 8] &= (unsigned char)~(0x80u >> i % 8);
+	if (inet_ntop(family, ip, net, sizeof net) == NULL)
+		return false;
+	return snprintf(out, size, "%s/%u", net, bits) < (int)size;
 }

@@ -8,6 +8,7 @@
 #include <stddef.h>
 
 #include "lib/base/attr.h"
+#include "lib/base/str.h"
 
 struct setting_list;
 struct sockaddr_storage;
@@ -31,5 +32,10 @@ bool networks_open(const struct networks *nets);
 
 /* An IPv4 address in IPv6 clothing (::ffff:192.0.2.1) matches as IPv4. */
 bool networks_match(const struct networks *nets, const struct sockaddr_storage *sa);
+
+/* The network of an address in text, as "192.0.2.0/24", with so many bits of an IPv4 or an IPv6
+ * one. False where it is no address or does not fit. */
+bool networks_key(
+    struct str address, unsigned ipv4_bits, unsigned ipv6_bits, char *out, size_t size);
 
 #endif

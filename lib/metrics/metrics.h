@@ -18,6 +18,13 @@
 	M(CONNECTIONS, smtpd_connects_total, COUNTER, "connections accepted")                      \
 	M(SESSIONS, smtpd_sessions, GAUGE, "sessions open now")                                    \
 	M(REJECTED, smtpd_messages_rejected_total, COUNTER, "recipients and messages refused")     \
+	M(LIMITED, smtpd_limited_total, COUNTER, "refusals because of a limit or a block")         \
+	M(SCREENED, smtpd_screened_total, COUNTER,                                                 \
+	    "clients that failed a test before the greeting")                                      \
+	M(GREYLISTED, smtpd_greylisted_total, COUNTER, "recipients refused by greylisting")        \
+	M(USAGE_HELD, smtpd_account_held_total, COUNTER,                                           \
+	    "messages of accounts that send far too much")                                         \
+	M(STRESSED, smtpd_stress, GAUGE, "workers in stress mode")                                 \
 	M(PICKED_UP, pickup_messages_total, COUNTER, "messages submitted on this machine")         \
 	M(QUEUED, cleanup_messages_total, COUNTER, "messages made durable")                        \
 	M(SYNCS, cleanup_syncs_total, COUNTER, "syncs of the journal")                             \
@@ -31,6 +38,13 @@
 	M(BOUNCED, deliveries_bounced_total, COUNTER, "recipients given up")                       \
 	M(DELIVERY_TIME, delivery_delay_seconds, HISTOGRAM, "arrival to delivery")                 \
 	M(NOTIFICATIONS, bounce_non_delivery_notification_total, COUNTER, "notifications written") \
+	M(TLS_HANDSHAKES, smtpd_tls_handshakes_total, COUNTER, "TLS sessions of clients")          \
+	M(TLS_RESUMED, smtpd_tls_resumed_total, COUNTER, "... that went on with an older one")     \
+	M(TLS_FAILED, smtpd_tls_failed_total, COUNTER, "TLS handshakes that failed")               \
+	M(SIGNATURES, keeper_signatures_total, COUNTER, "signatures made for handshakes")          \
+	M(CERTIFICATES, tls_certificates, GAUGE, "certificates with a private key in keeper")      \
+	M(CERTIFICATE_EXPIRY, tls_certificate_expiry_days, GAUGE,                                  \
+	    "days until the first of the certificates expires")                                    \
 	M(LOG_LOST, log_lost_total, COUNTER, "log events that found no room")                      \
 	M(DNS_QUERIES, resolver_queries_total, COUNTER, "questions asked of resolver")             \
 	M(ROUTES, router_answers_total, COUNTER, "routes given")
