@@ -235,7 +235,8 @@ add_original(
 {
 	const struct bounce_conf *conf = job->service->conf;
 	bool failed = kind == NOTICE_FAILURE || kind == NOTICE_POSTMASTER;
-	bool whole = failed && job->ret != RET_HDRS &&
+	/* RFC 8689 5: what asked for TLS all the way is not sent round in full. */
+	bool whole = failed && job->ret != RET_HDRS && (job->flags & MAIL_REQUIRETLS) == 0 &&
 		     job->size <= (uint64_t)conf->bounce_size_limit && job->excerpt.n == job->size;
 	struct str part = buf_view(&job->excerpt);
 

@@ -95,7 +95,8 @@ send_message(struct job *job, enum notice kind, const char *sender, const char *
 	struct msg_mail_open open = {
 	    .sender = str_from(sender),
 	    .flags =
-		MAIL_NOTIFICATION | MAIL_RESUBMIT | MAIL_8BITMIME | (job->flags & MAIL_SMTPUTF8),
+		MAIL_NOTIFICATION | MAIL_RESUBMIT | MAIL_8BITMIME |
+		(job->flags & (MAIL_SMTPUTF8 | MAIL_REQUIRETLS)),
 	    .size = content.n,
 	    .service = str_from(job->service->name),
 	    .parent = str_from(parent),

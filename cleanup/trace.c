@@ -28,6 +28,34 @@ put_clean(struct buf *b, const char *text)
 	return 0;
 }
 
+/* A comment for each line, of text that a client's certificate may have a part in. */
+static int
+put_comments(struct buf *b, const char *text)
+{
+	struct str rest = str_from(text), line;
+
+	while (str_word(&rest, "\n", &line)) {
+		if (buf_byte(b, '(') == -1)
+			return -1;
+		int open = 0;
+		for (size_t i = 0; i < line.n; i++) {
+			unsigned char c = (unsigned char)line.p[i];
+			open += c == '(' ? 1 : c == ')' ? -1 : 0;
+			if (buf_byte(
+				b, c < ' ' || c >= 0x7f || c == '\\' || open < 0 ? '?' : (char)c) ==
+			    -1)
+				return -1;
+			open = open < 0 ? 0 : open;
+		}
+		for (; open > 0; open--)
+			if (buf_byte(b, ')') == -1)
+				return -1;
+		if (buf_puts(b, ")\r\n\t") == -1)
+			return -1;
+	}
+	return 0;
+}
+
 /* "from HELO (NAME [ADDR])", or for a local submission "(from userid UID)". */
 static int
 put_from(struct transaction *t, struct buf *b)
@@ -39,9 +67,7 @@ put_from(struct transaction *t, struct buf *b)
 	    buf_puts(b, " [") == -1 || put_clean(b, tx_text(t, t->client_addr)) == -1 ||
 	    buf_puts(b, "])\r\n\t") == -1)
 		return -1;
-	if (*tx_text(t, t->tls) != '\0' && buf_printf(b, "(%s)\r\n\t", tx_text(t, t->tls)) == -1)
-		return -1;
-	return 0;
+	return put_comments(b, tx_text(t, t->tls));
 }
 
 /* As a comment: what would end one is escaped (RFC 5322 3.2.2). */

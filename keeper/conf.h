@@ -8,8 +8,14 @@
 struct keeper_conf {
 	struct conf_common common;
 	int64_t keeper_queue_max;
+	int64_t keeper_threads;
+	int64_t keeper_exchanges_max;
+	int64_t keeper_auth_timeout;
+	int64_t checkpassword_concurrency_limit;
+	int64_t smtpd_sasl_type;
+	char *smtpd_sasl_path;
+	char *smtpd_sasl_local_domain;
 	int64_t tls_file_check_interval;
-	int64_t smtpd_tls_session_cache_timeout;
 };
 
 extern const struct settings keeper_settings;

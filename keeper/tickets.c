@@ -37,7 +37,8 @@ tickets_send(struct keeper *k, struct chan *ch)
 static void
 arm(struct tickets *t)
 {
-	struct timeval tv = clock_tv(t->k->conf->smtpd_tls_session_cache_timeout);
+	int64_t ms = t->k->conf->common.smtpd_tls_session_cache_timeout;
+	struct timeval tv = clock_tv(ms > 1000 ? ms : 1000);
 
 	if (evtimer_add(t->ev, &tv) == -1)
 		fatal("tickets: no timer");

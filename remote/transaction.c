@@ -64,6 +64,9 @@ check_server(const struct session *s, struct why *why)
 		return why_perm(why, "5.3.4",
 		    "message size %llu exceeds size limit %llu of server %s",
 		    (unsigned long long)d->size, (unsigned long long)s->size_limit, s->name);
+	/* RFC 8689 4.2.1; a final delivery by LMTP is no relaying. */
+	if ((d->flags & MAIL_REQUIRETLS) != 0 && !s->lmtp)
+		return why_perm(why, "5.7.30", "REQUIRETLS support required");
 	if (needs_smtputf8(s) && !offers(s, ESMTP_SMTPUTF8))
 		return why_perm(
 		    why, "5.6.7", "SMTPUTF8 is required, but was not offered by host %s", s->name);

@@ -16,24 +16,27 @@
 #include "lib/base/clock.h"
 #include "lib/base/mem.h"
 #include "lib/base/why.h"
+#include "lib/log/log.h"
 #include "lib/sandbox/sandbox.h"
 
 static const struct {
 	const char *name;
 	size_t setting; /* offset in struct router_conf */
 } rows[MAPS_COUNT] = {
-    [MAPS_ALIAS] = {"alias_maps",           offsetof(struct router_conf, alias_maps)          },
-    [MAPS_VIRTUAL_ALIAS] = {"virtual_alias_maps",   offsetof(struct router_conf, virtual_alias_maps)  },
+    [MAPS_ALIAS] = {"alias_maps",           offsetof(struct router_conf, alias_maps)                },
+    [MAPS_VIRTUAL_ALIAS] = {"virtual_alias_maps",   offsetof(struct router_conf, virtual_alias_maps)        },
     [MAPS_VIRTUAL_MAILBOX] = {"virtual_mailbox_maps",
-		    offsetof(struct router_conf,                         virtual_mailbox_maps)},
-    [MAPS_VIRTUAL_UID] = {"virtual_uid_maps",     offsetof(struct router_conf, virtual_uid_maps)    },
-    [MAPS_VIRTUAL_GID] = {"virtual_gid_maps",     offsetof(struct router_conf, virtual_gid_maps)    },
+		    offsetof(struct router_conf,                         virtual_mailbox_maps)      },
+    [MAPS_VIRTUAL_UID] = {"virtual_uid_maps",     offsetof(struct router_conf, virtual_uid_maps)          },
+    [MAPS_VIRTUAL_GID] = {"virtual_gid_maps",     offsetof(struct router_conf, virtual_gid_maps)          },
     [MAPS_LOCAL_RECIPIENT] = {"local_recipient_maps",
-		    offsetof(struct router_conf,                         local_recipient_maps)},
+		    offsetof(struct router_conf,                         local_recipient_maps)      },
     [MAPS_RELAY_RECIPIENT] = {"relay_recipient_maps",
-		    offsetof(struct router_conf,                         relay_recipient_maps)},
-    [MAPS_TRANSPORT] = {"transport_maps",       offsetof(struct router_conf, transport_maps)      },
-    [MAPS_ACCESS] = {"access_maps",          offsetof(struct router_conf, access_maps)         },
+		    offsetof(struct router_conf,                         relay_recipient_maps)      },
+    [MAPS_TRANSPORT] = {"transport_maps",       offsetof(struct router_conf, transport_maps)            },
+    [MAPS_SNI] = {"tls_server_sni_maps",  offsetof(struct router_conf, common.tls_server_sni_maps)},
+    [MAPS_ACCESS] = {"access_maps",          offsetof(struct router_conf, access_maps)               },
+    [MAPS_ACCESS_TABLES] = {"access_tables",        offsetof(struct router_conf, access_tables)             },
 };
 
 static const struct {
@@ -92,12 +95,32 @@ generation_now(const struct router *r)
 	return stamp != 0 ? stamp : 1; /* 0 means "nobody has asked router" */
 }
 
+/* The tables of restriction lists. One that is malformed is left out, and asking for it is an
+ * error: it must not stop the mail of those who never ask. */
+static void
+open_access(struct router *r)
+{
+	const struct setting_list *specs = &r->conf->access_tables;
+	struct table_list *list = &r->maps[MAPS_ACCESS_TABLES];
+	struct why why;
+
+	*list = (struct table_list){xcalloc(specs->n + 1, sizeof(struct table *)), 0};
+	for (size_t i = 0; i < specs->n; i++) {
+		struct table *t = table_open(str_from(specs->items[i]), r->root, &why);
+		if (t != NULL)
+			list->items[list->n++] = t;
+		else
+			log_error("access tables: %s", why.text);
+	}
+}
+
 int
 maps_open(struct router *r, struct why *why)
 {
 	struct why inner = {0};
 
-	for (size_t i = 0; i < MAPS_COUNT; i++)
+	open_access(r);
+	for (size_t i = 0; i < MAPS_ACCESS_TABLES; i++)
 		if (tables_open(&r->maps[i], setting_at(r, rows[i].setting), r->root, &inner) ==
 		    -1) {
 			maps_clear(r);
@@ -112,6 +135,7 @@ maps_open(struct router *r, struct why *why)
 			return why_perm(why, NULL, "%s: %s", domain_rows[i].name, inner.text);
 		}
 	}
+	r->access_below = has_word(&r->conf->parent_domain_matches_subdomains, "smtpd_access_maps");
 	r->conf_stamp = conf_stamp(r);
 	r->generation = generation_now(r);
 	r->checked = clock_ms();

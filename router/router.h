@@ -31,6 +31,8 @@ enum router_maps {
 	MAPS_RELAY_RECIPIENT,
 	MAPS_TRANSPORT,
 	MAPS_ACCESS,
+	MAPS_SNI,
+	MAPS_ACCESS_TABLES,
 	MAPS_COUNT,
 };
 
@@ -42,6 +44,7 @@ struct router {
 	const char *root;
 	struct table_list maps[MAPS_COUNT];
 	struct domain_list domains[DOMAINS_COUNT];
+	bool access_below; /* a domain in an access table stands for its subdomains */
 	struct own *own; /* addresses of this machine */
 	uint64_t generation;
 	uint64_t conf_stamp;

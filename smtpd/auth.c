@@ -28,6 +28,7 @@
 #include "smtpd/routes.h"
 #include "smtpd/session.h"
 #include "smtpd/stage.h"
+#include "smtpd/tls.h"
 
 enum { RESPONSE_MAX = 12288, WORDS_MAX = 512 };
 
@@ -50,26 +51,28 @@ struct auth {
 static bool
 is_encrypted(const struct session *s)
 {
-	(void)s;
-	return false;
+	return smtpd_tls_facts(s) != NULL;
 }
 
 /* The name in the client's certificate that has been verified; NULL: none. */
 static const char *
 certificate_name(const struct session *s)
 {
-	(void)s;
-	return NULL;
+	const struct tls_facts *facts = smtpd_tls_facts(s);
+
+	return facts != NULL && facts->trusted && facts->subject[0] != '\0' ? facts->subject : NULL;
 }
 
 /* What binds an exchange to this TLS channel (RFC 5929, 9266); false: nothing does. */
 static bool
 binding(const struct session *s, const char **type, struct buf *out)
 {
-	(void)s;
-	(void)type;
-	(void)out;
-	return false;
+	const struct tls_facts *facts = smtpd_tls_facts(s);
+
+	if (facts == NULL)
+		return false;
+	*type = strcmp(facts->protocol, "TLSv1.3") == 0 ? "tls-exporter" : "tls-unique";
+	return smtpd_tls_binding(s, *type, out) == 0;
 }
 
 /* Our own end, for Dovecot's policies; the port is 0 where it is not known. */

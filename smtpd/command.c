@@ -17,9 +17,12 @@
 #include "lib/mail/esmtp.h"
 #include "smtpd/auth.h"
 #include "smtpd/data.h"
+#include "smtpd/etrn.h"
 #include "smtpd/envelope.h"
+#include "smtpd/forward.h"
 #include "smtpd/session.h"
 #include "smtpd/stage.h"
+#include "smtpd/tls.h"
 
 enum { WORDS_MAX = 512 };
 
@@ -36,6 +39,8 @@ static const struct {
     {"DSN",		 ESMTP_DSN                },
     {"SMTPUTF8",            ESMTP_SMTPUTF8           },
     {"CHUNKING",            ESMTP_CHUNKING           },
+    {"STARTTLS",            ESMTP_STARTTLS           },
+    {"REQUIRETLS",          ESMTP_REQUIRETLS         },
 };
 
 /*
@@ -63,15 +68,19 @@ command_offered(const struct session *s)
 		offered &= ~(unsigned)ESMTP_DSN;
 	if (s->esmtp && server->conf->smtpd_sasl_auth_enable && !s->auth_excepted)
 		offered |= ESMTP_AUTH;
-	return offered;
+	if (s->esmtp && smtpd_tls_offered(s))
+		offered |= ESMTP_STARTTLS;
+	if (s->esmtp && smtpd_tls_facts(s) != NULL)
+		offered |= ESMTP_REQUIRETLS;
+	return offered & ~server->hidden;
 }
 
 static void
 announce(struct session *s)
 {
 	const struct server *server = s->server;
-	const char *lines[NELEM(extensions) + 3];
-	char size[32], auth[WORDS_MAX + 8], broken[WORDS_MAX + 8];
+	const char *lines[NELEM(extensions) + 6];
+	char size[32], limits[40], auth[WORDS_MAX + 8], broken[WORDS_MAX + 8];
 	struct buf words = {.max = WORDS_MAX};
 	unsigned offered = command_offered(s);
 	size_t n = 0;
@@ -90,6 +99,14 @@ announce(struct session *s)
 			lines[n++] = broken;
 	}
 	buf_free(&words);
+	if (forward_xclient_line(s) != NULL)
+		lines[n++] = forward_xclient_line(s);
+	if (forward_xforward_line(s) != NULL)
+		lines[n++] = forward_xforward_line(s);
+	snprintf(limits, sizeof limits, "LIMITS RCPTMAX=%lld",
+	    (long long)server->conf->smtpd_recipient_limit);
+	if ((offered & ESMTP_LIMITS) != 0)
+		lines[n++] = limits;
 	for (size_t i = 0; i + 1 < n; i++)
 		session_reply_more(s, 250, "%s", lines[i]);
 	session_reply(s, 250, NULL, "%s", lines[n - 1]);
@@ -126,16 +143,36 @@ hello(struct session *s, struct str name, bool esmtp)
 	stage_begin(s, STAGE_HELO, on_hello_judged);
 }
 
+/* LMTP has LHLO instead of both (RFC 2033 4.1), and SMTP has no LHLO. */
+static bool
+other_protocol(struct session *s, int64_t protocol)
+{
+	if (s->server->conf->protocol == protocol)
+		return false;
+	session_reply(s, 500, "5.5.1", "Error: this is %s",
+	    protocol == PROTOCOL_LMTP ? "SMTP, send EHLO" : "LMTP, send LHLO");
+	return true;
+}
+
 static void
 cmd_helo(struct session *s, struct str argument)
 {
-	hello(s, argument, false);
+	if (!other_protocol(s, PROTOCOL_SMTP))
+		hello(s, argument, false);
+}
+
+static void
+cmd_lhlo(struct session *s, struct str argument)
+{
+	if (!other_protocol(s, PROTOCOL_LMTP))
+		hello(s, argument, true);
 }
 
 static void
 cmd_ehlo(struct session *s, struct str argument)
 {
-	hello(s, argument, true);
+	if (!other_protocol(s, PROTOCOL_SMTP))
+		hello(s, argument, true);
 }
 
 static void
@@ -190,22 +227,25 @@ refuse_unknown(struct session *s, struct str argument)
 #define ANY (ST_GREETED | ST_READY | TX)
 
 static const struct command commands[] = {
-    {"HELO",     ANY,               CMD_LAST,            cmd_helo, NULL                },
-    {"EHLO",     ANY,               CMD_LAST,            cmd_ehlo, NULL                },
-    {"STARTTLS", 0,                 CMD_LAST,            NULL,     refuse_unimplemented},
-    {"AUTH",     ST_READY,          CMD_LAST,            cmd_auth, refuse_auth         },
-    {"MAIL",     ST_READY,          0,                   cmd_mail, NULL                },
-    {"RCPT",     ST_MAIL | ST_RCPT, 0,                   cmd_rcpt, NULL                },
-    {"DATA",     ST_RCPT,           CMD_LAST | CMD_BARE, cmd_data, NULL                },
-    {"BDAT",     ST_RCPT | ST_BDAT, 0,                   cmd_bdat, refuse_bdat         },
-    {"RSET",     ANY,               CMD_BARE | CMD_JUNK, cmd_rset, NULL                },
-    {"NOOP",     ANY,               CMD_JUNK,            cmd_noop, NULL                },
-    {"VRFY",     ANY,               CMD_JUNK,            cmd_vrfy, NULL                },
-    {"EXPN",     0,		 CMD_JUNK,            NULL,     refuse_unimplemented},
-    {"ETRN",     0,		 CMD_JUNK,            NULL,     refuse_unimplemented},
-    {"HELP",     ANY,               CMD_JUNK,            cmd_help, NULL                },
-    {"QUIT",     ANY,               CMD_LAST | CMD_BARE, cmd_quit, NULL                },
-    {"unknown",  0,                 0,                   NULL,     refuse_unknown      },
+    {"HELO",     ANY,		   CMD_LAST | CMD_PLAIN,            cmd_helo,     NULL                },
+    {"EHLO",     ANY,		   CMD_LAST | CMD_PLAIN,            cmd_ehlo,     NULL                },
+    {"LHLO",     ANY,		   CMD_LAST | CMD_PLAIN,            cmd_lhlo,     NULL                },
+    {"STARTTLS", ST_GREETED | ST_READY, CMD_LAST | CMD_PLAIN,            cmd_starttls, refuse_starttls     },
+    {"AUTH",     ST_READY,              CMD_LAST,                        cmd_auth,     refuse_auth         },
+    {"MAIL",     ST_READY,              0,			       cmd_mail,     NULL                },
+    {"RCPT",     ST_MAIL | ST_RCPT,     0,                               cmd_rcpt,     NULL                },
+    {"DATA",     ST_RCPT,               CMD_LAST | CMD_BARE,             cmd_data,     NULL                },
+    {"BDAT",     ST_RCPT | ST_BDAT,     0,                               cmd_bdat,     refuse_bdat         },
+    {"RSET",     ANY,		   CMD_BARE | CMD_JUNK,             cmd_rset,     NULL                },
+    {"NOOP",     ANY,		   CMD_JUNK | CMD_PLAIN,            cmd_noop,     NULL                },
+    {"VRFY",     ANY,		   CMD_JUNK,                        cmd_vrfy,     NULL                },
+    {"EXPN",     0,		     CMD_JUNK,                        NULL,         refuse_unimplemented},
+    {"XCLIENT",  ST_GREETED | ST_READY, CMD_LAST,                        cmd_xclient,  NULL                },
+    {"XFORWARD", ST_READY,              0,			       cmd_xforward, NULL                },
+    {"ETRN",     ST_READY,              CMD_JUNK,                        cmd_etrn,     NULL                },
+    {"HELP",     ANY,		   CMD_JUNK,                        cmd_help,     NULL                },
+    {"QUIT",     ANY,		   CMD_LAST | CMD_BARE | CMD_PLAIN, cmd_quit,     NULL                },
+    {"unknown",  0,		     0,			       NULL,         refuse_unknown      },
 };
 
 /* What is said to a command in the wrong state; the first row that fits. */
@@ -349,11 +389,14 @@ run(struct session *s, struct str line, bool more)
 
 	s->command = find(verb);
 	s->failed = false;
+	s->pipelined = more;
 	count(&s->counts[s->command - commands]);
 	if (end_after_junk(s))
 		return;
 	if (pipelined_wrongly(s, more))
 		command_improper_pipelining(s);
+	else if ((s->command->flags & CMD_PLAIN) == 0 && smtpd_tls_missing(s))
+		session_reply(s, 530, "5.7.0", "Must issue a STARTTLS command first");
 	else if ((s->command->states & s->state) == 0)
 		(s->command->refuse != NULL ? s->command->refuse : command_refuse)(s, argument);
 	else if ((s->command->flags & CMD_BARE) != 0 && argument.n > 0)

@@ -11,9 +11,10 @@
 typedef void command_fn(struct session *s, struct str argument);
 
 enum command_flag {
-	CMD_LAST = 1 << 0, /* nothing may be pipelined behind it (RFC 2920 3.1) */
-	CMD_BARE = 1 << 1, /* takes no argument */
-	CMD_JUNK = 1 << 2, /* brings no mail forward: counts towards smtpd_junk_command_limit */
+	CMD_LAST = 1 << 0,  /* nothing may be pipelined behind it (RFC 2920 3.1) */
+	CMD_BARE = 1 << 1,  /* takes no argument */
+	CMD_PLAIN = 1 << 3, /* allowed in plain where TLS is a must (RFC 3207 4) */
+	CMD_JUNK = 1 << 2,  /* brings no mail forward: counts towards smtpd_junk_command_limit */
 };
 
 struct command {

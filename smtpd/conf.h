@@ -11,8 +11,14 @@ enum { BARE_NEWLINE_YES, BARE_NEWLINE_REJECT, BARE_NEWLINE_NORMALIZE, BARE_NEWLI
 /* smtpd_dsn_clients */
 enum { DSN_CLIENTS_AUTHENTICATED, DSN_CLIENTS_ALL };
 
+/* protocol */
+enum { PROTOCOL_SMTP, PROTOCOL_LMTP };
+
 /* postscreen_greet_action, postscreen_dnsbl_action */
 enum { SCREEN_IGNORE, SCREEN_ENFORCE, SCREEN_DROP };
+
+/* smtpd_tls_eecdh_grade */
+enum { EECDH_AUTO, EECDH_STRONG, EECDH_ULTRA };
 
 struct smtpd_conf {
 	struct conf_common common;
@@ -63,8 +69,84 @@ struct smtpd_conf {
 	int64_t postscreen_dnsbl_allowlist_threshold;
 	int64_t postscreen_dnsbl_timeout;
 	int64_t stress_threshold;
+	struct setting_list smtpd_authorized_xclient_hosts;
+	struct setting_list smtpd_authorized_xforward_hosts;
+	int64_t protocol;
+	struct setting_list fast_flush_domains;
 	int64_t smtpd_stress_timeout;
 	int64_t sessions;
+
+	/* TLS */
+	int64_t smtpd_tls_security_level;
+	bool smtpd_tls_wrappermode;
+	struct setting_list smtpd_tls_chain_files;
+	char *smtpd_tls_cert_file;
+	char *smtpd_tls_key_file;
+	char *smtpd_tls_eccert_file;
+	char *smtpd_tls_eckey_file;
+	struct setting_list smtpd_tls_protocols;
+	struct setting_list smtpd_tls_mandatory_protocols;
+	int64_t smtpd_tls_ciphers;
+	int64_t smtpd_tls_mandatory_ciphers;
+	bool tls_preempt_cipherlist;
+	int64_t smtpd_tls_eecdh_grade;
+	struct setting_list tls_eecdh_auto_curves;
+	bool smtpd_tls_ask_ccert;
+	bool smtpd_tls_req_ccert;
+	char *smtpd_tls_CAfile;
+	int64_t smtpd_tls_ccert_verifydepth;
+	char *smtpd_tls_fingerprint_digest;
+	int64_t smtpd_starttls_timeout;
+	int64_t smtpd_tls_loglevel;
+	bool smtpd_tls_received_header;
+
+	/* restrictions */
+	struct setting_list smtpd_client_restrictions;
+	struct setting_list smtpd_helo_restrictions;
+	struct setting_list smtpd_sender_restrictions;
+	struct setting_list smtpd_relay_restrictions;
+	struct setting_list smtpd_recipient_restrictions;
+	struct setting_list smtpd_data_restrictions;
+	struct setting_list smtpd_end_of_data_restrictions;
+	struct setting_list smtpd_etrn_restrictions;
+	struct setting_list smtpd_restriction_classes;
+	struct setting_list smtpd_sender_login_maps;
+	struct setting_list permit_mx_backup_networks;
+	struct setting_list relay_clientcerts;
+	struct setting_list rbl_reply_maps;
+	bool smtpd_delay_reject;
+	bool smtpd_relay_before_recipient_restrictions;
+	bool smtpd_reject_unlisted_recipient;
+	bool smtpd_reject_unlisted_sender;
+	int64_t unknown_address_tempfail_action;
+	int64_t unknown_helo_hostname_tempfail_action;
+	int64_t reject_tempfail_action;
+	char *smtpd_null_access_lookup_key;
+	char *default_rbl_reply;
+	int64_t access_map_reject_code;
+	int64_t access_map_defer_code;
+	int64_t defer_code;
+	int64_t reject_code;
+	int64_t invalid_hostname_reject_code;
+	int64_t maps_rbl_reject_code;
+	int64_t multi_recipient_bounce_reject_code;
+	int64_t non_fqdn_reject_code;
+	int64_t plaintext_reject_code;
+	int64_t relay_domains_reject_code;
+	int64_t unknown_address_reject_code;
+	int64_t unknown_client_reject_code;
+	int64_t unknown_hostname_reject_code;
+	int64_t unknown_local_recipient_reject_code;
+	int64_t unknown_virtual_alias_reject_code;
+	int64_t unknown_virtual_mailbox_reject_code;
+	int64_t unknown_relay_recipient_reject_code;
+	int64_t smtpd_policy_service_timeout;
+	int64_t smtpd_policy_service_max_idle;
+	int64_t smtpd_policy_service_retry_delay;
+	int64_t smtpd_policy_service_try_limit;
+	int64_t smtpd_policy_service_connections;
+	char *smtpd_policy_service_default_action;
+	char *smtpd_policy_service_policy_context;
 
 	/* AUTH */
 	bool smtpd_sasl_auth_enable;

@@ -31,6 +31,7 @@
 #include "smtpd/sandbox.h"
 #include "smtpd/session.h"
 #include "smtpd/submit.h"
+#include "smtpd/tls.h"
 
 enum { ACCEPTS_A_ROUND = 16 };
 
@@ -43,6 +44,7 @@ struct listener {
 
 /* A listener that comes before the server is there waits here. */
 struct early {
+	char *ca; /* authorities of clients' certificates */
 	int *fds;
 	size_t n;
 };
@@ -176,18 +178,33 @@ close_listeners(struct server *server)
 
 /* --- start and stop --- */
 
-/* All that we can, without what the configuration hides. */
+/* All that every session is offered, where the configuration does not hide it. */
+enum {
+	OFFERED = ESMTP_PIPELINING | ESMTP_SIZE | ESMTP_8BITMIME | ESMTP_SMTPUTF8 | ESMTP_CHUNKING |
+		  ESMTP_DSN | ESMTP_ENHANCEDSTATUSCODES,
+};
+
 static unsigned
-offered(const struct smtpd_conf *conf)
+hidden(const struct smtpd_conf *conf)
 {
-	unsigned all = ESMTP_PIPELINING | ESMTP_SIZE | ESMTP_8BITMIME | ESMTP_SMTPUTF8 |
-		       ESMTP_CHUNKING | ESMTP_DSN | ESMTP_ENHANCEDSTATUSCODES;
+	const struct setting_list *keywords = &conf->smtpd_discard_ehlo_keywords;
+	unsigned all = 0;
 	struct str value;
 
-	for (size_t i = 0; i < conf->smtpd_discard_ehlo_keywords.n; i++)
-		all &=
-		    ~esmtp_announced(str_from(conf->smtpd_discard_ehlo_keywords.items[i]), &value);
+	for (size_t i = 0; i < keywords->n; i++)
+		all |= esmtp_announced(str_from(keywords->items[i]), &value);
 	return all;
+}
+
+/* What the sandbox hides. */
+static int
+server_open(struct service *service, struct why *why)
+{
+	struct early *early = service->state;
+
+	if (early == NULL)
+		service->state = early = xcalloc(1, sizeof *early);
+	return smtpd_tls_open(service->conf, &early->ca, why);
 }
 
 int
@@ -207,14 +224,21 @@ server_start(struct service *service, struct why *why)
 	    .read_room = xmalloc(READ_SIZE),
 	    .decode_room = xmalloc(dot_decode_room(IN_MAX)),
 	};
-	server->offered = offered(server->conf);
+	server->hidden = hidden(server->conf);
+	server->offered = OFFERED & ~server->hidden;
 	TAILQ_INIT(&server->listeners);
 	TAILQ_INIT(&server->sessions);
 	service->state = server;
 	if (networks_parse(&server->trusted, &server->conf->common.mynetworks, why) == -1 ||
 	    networks_parse(
 		&server->exempt, &server->conf->smtpd_client_event_limit_exceptions, why) == -1 ||
+	    networks_parse(
+		&server->xclient_hosts, &server->conf->smtpd_authorized_xclient_hosts, why) == -1 ||
+	    networks_parse(&server->xforward_hosts, &server->conf->smtpd_authorized_xforward_hosts,
+		why) == -1 ||
 	    screen_open(server, why) == -1)
+		return -1;
+	if (smtpd_tls_start(server, early != NULL ? early->ca : NULL, why) == -1)
 		return -1;
 	if (auth_start(server, why) == -1)
 		return -1;
@@ -238,9 +262,12 @@ server_free(struct server **sp)
 	while ((s = TAILQ_FIRST(&server->sessions)) != NULL)
 		session_free(&s);
 	close_listeners(server);
+	smtpd_tls_stop(server);
 	networks_clear(&server->trusted);
 	auth_stop(server);
 	networks_clear(&server->exempt);
+	networks_clear(&server->xclient_hosts);
+	networks_clear(&server->xforward_hosts);
 	screen_close(server);
 	map_free(&server->names, free);
 	routes_forget(server);
@@ -300,6 +327,7 @@ on_generation(struct chan *ch, const struct chan_head *head, union msg_any *msg)
 	(void)head;
 	(void)msg;
 	routes_forget(server_of(ch));
+	smtpd_tls_forget_names(server_of(ch));
 }
 
 /* A router that has gone may come back with other tables. */
@@ -307,8 +335,10 @@ static void
 on_router_gone(struct service *service, struct chan *ch)
 {
 	(void)ch;
-	if (service->state != NULL)
-		routes_forget(service->state);
+	if (service->state == NULL)
+		return;
+	routes_forget(service->state);
+	smtpd_tls_forget_names(service->state);
 }
 
 /* Who waited for room in its channel waits no more. */
@@ -348,13 +378,24 @@ static void
 on_keeper_gone(struct service *service, struct chan *ch)
 {
 	(void)ch;
+	if (service->state == NULL)
+		return;
+	auth_keeper_gone(service->state);
+	smtpd_tls_keeper_gone(service->state);
+}
+
+static void
+on_keeper(struct service *service, struct chan *ch)
+{
 	if (service->state != NULL)
-		auth_keeper_gone(service->state);
+		smtpd_tls_keeper(service->state, ch);
 }
 
 static const struct chan_rule from_keeper[] = {
-    {MSG_AUTH_OFFERED, on_auth_offered},
-    {MSG_NONE,         NULL           },
+    {MSG_TICKET_KEYS,        on_ticket_keys       },
+    {MSG_IDENTITIES_CHANGED, on_identities_changed},
+    {MSG_AUTH_OFFERED,       on_auth_offered      },
+    {MSG_NONE,	       NULL                 },
 };
 
 static const struct chan_rule from_others[] = {
@@ -367,7 +408,7 @@ static const struct service_peer peers[] = {
     {PROGRAM_RESOLVER, from_others, NULL,       NULL           },
     {PROGRAM_CLEANUP,  from_others, NULL,       on_cleanup_gone},
     {PROGRAM_LIMITER,  from_others, on_limiter, NULL           },
-    {PROGRAM_KEEPER,   from_keeper, NULL,       on_keeper_gone },
+    {PROGRAM_KEEPER,   from_keeper, on_keeper,  on_keeper_gone },
     {PROGRAM_QMGR,     from_others, NULL,       NULL           },
     {PROGRAM_NONE,     NULL,        NULL,       NULL           },
 };
@@ -378,6 +419,7 @@ const struct service_table smtpd_service = {
     .settings = &smtpd_settings,
     .sandbox = &smtpd_sandbox,
     .peers = peers,
+    .open = server_open,
     .start = server_start,
     .on_listener = on_listener,
     .on_stop = on_stop,

@@ -38,6 +38,7 @@
 #include "smtpd/routes.h"
 #include "smtpd/server.h"
 #include "smtpd/stage.h"
+#include "smtpd/tls.h"
 
 enum {
 	IN_PAUSE = READ_SIZE / 2, /* so much waiting input stops the reading */
@@ -242,7 +243,7 @@ static bool
 write_out(struct session *s)
 {
 	while (s->out.n > 0) {
-		ssize_t n = write(s->fd, s->out.p, s->out.n);
+		ssize_t n = smtpd_write(s, s->out.p, s->out.n);
 		if (n == -1 && errno == EINTR)
 			continue;
 		if (n == -1 && errno == EAGAIN) {
@@ -265,10 +266,13 @@ on_round_end(void *arg)
 
 	if (gone && s->state != ST_CLOSING)
 		session_lost(s, "lost connection");
+	if (s->tls_due && s->out.n == 0 && s->state != ST_CLOSING)
+		smtpd_tls_begin(s);
 	if (s->state != ST_CLOSING || (s->out.n > 0 && !gone))
 		return;
 	if (s->linger && !gone && !s->eof) {
 		s->linger = false;
+		smtpd_tls_end(s);
 		shutdown(s->fd, SHUT_WR);
 		set_deadline(s, LINGER_MS, expire_last_words);
 		return;
@@ -284,7 +288,13 @@ on_writable(evutil_socket_t fd, short what, void *arg)
 	(void)fd;
 	(void)what;
 	flush_soon(s);
-	if (s->state != ST_CLOSING && !s->waiting)
+	if (s->state == ST_CLOSING)
+		return;
+	if (smtpd_tls_shaking(s))
+		smtpd_tls_on_socket(s);
+	else if (s->tls != NULL) /* which may have waited for room to read */
+		loop_defer(s->server->loop, &s->more);
+	if (!s->waiting)
 		run(s);
 }
 
@@ -319,6 +329,8 @@ pause_reading(struct session *s)
 		event_del(&s->ev_read);
 	else if (event_add(&s->ev_read, NULL) == -1)
 		fatal("session: no event");
+	else if (s->tls != NULL)
+		loop_defer(s->server->loop, &s->more);
 }
 
 /* After each taking: the end of the input, and of the memory for it. */
@@ -365,8 +377,13 @@ on_readable(evutil_socket_t fd, short what, void *arg)
 {
 	struct session *s = arg;
 
+	(void)fd;
 	(void)what;
-	ssize_t n = read(fd, s->server->read_room, READ_SIZE);
+	if (smtpd_tls_shaking(s) && s->state != ST_CLOSING) {
+		smtpd_tls_on_socket(s);
+		return;
+	}
+	ssize_t n = smtpd_read(s, s->server->read_room, READ_SIZE);
 	if (n == -1 && (errno == EAGAIN || errno == EINTR))
 		return;
 	if (n <= 0) {
@@ -384,6 +401,15 @@ on_readable(evutil_socket_t fd, short what, void *arg)
 		settle(s);
 	else
 		feed(s, str_make(s->server->read_room, (size_t)n));
+}
+
+static void
+on_more(void *arg)
+{
+	struct session *s = arg;
+
+	if (!s->paused && !s->eof && s->state != ST_CLOSING)
+		on_readable(s->fd, 0, s);
 }
 
 void
@@ -461,15 +487,19 @@ struct str
 session_proto(const struct session *s)
 {
 	/* RFC 3848, RFC 6531 4.3: by UTF8, TLS, login. */
-	static const char *const names[2][2][2] = {
+	static const char *const names[3][2][2] = {
 	    {{"ESMTP", "ESMTPA"},       {"ESMTPS", "ESMTPSA"}      },
 	    {{"UTF8SMTP", "UTF8SMTPA"}, {"UTF8SMTPS", "UTF8SMTPSA"}},
+	    {{"LMTP", "LMTPA"},         {"LMTPS", "LMTPSA"}        },
 	};
-	bool utf8 = s->tx != NULL && (s->tx->flags & MAIL_SMTPUTF8) != 0, tls = false;
+
+	bool utf8 = s->tx != NULL && (s->tx->flags & MAIL_SMTPUTF8) != 0;
+	bool tls = smtpd_tls_facts(s) != NULL;
 
 	if (!s->esmtp)
 		return STR("SMTP");
-	return str_from(names[utf8][tls][s->login != NULL]);
+	return str_from(
+	    names[s->server->conf->protocol == PROTOCOL_LMTP ? 2 : utf8][tls][s->login != NULL]);
 }
 
 /* An IPv4 client of a socket for both families is an IPv4 client. */
@@ -515,6 +545,7 @@ session_new(struct server *server, int fd, const struct sockaddr_storage *sa)
 	    .take = command_take,
 	    .waiting = true,
 	    .flush = {.on_round_end = on_round_end, .arg = s},
+	    .more = {.on_round_end = on_more,      .arg = s},
 	};
 	buf_init(&s->in, IN_MAX);
 	buf_init(&s->out, OUT_MAX);
@@ -525,6 +556,8 @@ session_new(struct server *server, int fd, const struct sockaddr_storage *sa)
 		set_address(s, s->addr);
 		s->trusted = networks_match(&server->trusted, s->addr);
 		s->exempt = networks_match(&server->exempt, s->addr);
+		s->may_xclient = networks_match(&server->xclient_hosts, s->addr);
+		s->may_xforward = networks_match(&server->xforward_hosts, s->addr);
 		s->auth_excepted = networks_match(&server->auth_exceptions, s->addr);
 	} else {
 		s->client_name = xstrdup("localhost");
@@ -534,7 +567,9 @@ session_new(struct server *server, int fd, const struct sockaddr_storage *sa)
 	event_assign(&s->ev_read, server->loop->base, fd, EV_READ | EV_PERSIST, on_readable, s);
 	event_assign(&s->ev_write, server->loop->base, fd, EV_WRITE, on_writable, s);
 	evtimer_assign(&s->ev_timer, server->loop->base, on_timer, s);
-	if (event_add(&s->ev_read, NULL) == -1)
+	/* The first octets of a TLS session are for its handshake. */
+	if ((sa == NULL || !server->conf->smtpd_tls_wrappermode) &&
+	    event_add(&s->ev_read, NULL) == -1)
 		fatal("session: no event");
 	TAILQ_INSERT_TAIL(&server->sessions, s, link);
 	server->nsessions++;
@@ -561,6 +596,12 @@ on_connect_judged(struct session *s, const struct why *why)
 }
 
 void
+session_greet_again(struct session *s)
+{
+	stage_begin(s, STAGE_CONNECT, on_connect_judged);
+}
+
+void
 session_greet(struct session *s)
 {
 	const struct smtpd_conf *conf = s->server->conf;
@@ -574,11 +615,33 @@ session_greet(struct session *s)
 		session_shut(s);
 		return;
 	}
+	if (conf->smtpd_tls_wrappermode && !s->local) {
+		smtpd_tls_begin(s);
+		return;
+	}
 	if (s->in.n > 0 && conf->smtpd_forbid_unauth_pipelining && !s->local) {
 		command_improper_pipelining(s);
 		return;
 	}
 	stage_begin(s, STAGE_CONNECT, on_connect_judged);
+}
+
+void
+session_secured(struct session *s)
+{
+	s->waiting = false;
+	if (s->state == ST_CONNECT) {
+		session_wait(s, s->server->conf->smtpd_service_timeout, session_end);
+		stage_begin(s, STAGE_CONNECT, on_connect_judged);
+		return;
+	}
+	transaction_free(&s->tx);
+	auth_reset(s);
+	free(s->helo);
+	s->helo = NULL;
+	s->esmtp = false;
+	session_enter(s, s->server->conf->smtpd_helo_required ? ST_GREETED : ST_READY);
+	session_resume(s);
 }
 
 void
@@ -655,10 +718,14 @@ session_free(struct session **sp)
 	limits_harvest_drop(s);
 	limits_gone(s);
 	free(s->screened);
+	free(s->forward);
 	event_del(&s->ev_read);
 	event_del(&s->ev_write);
 	event_del(&s->ev_timer);
 	loop_cancel(s->server->loop, &s->flush);
+	loop_cancel(s->server->loop, &s->more);
+	smtpd_tls_end(s);
+	smtpd_tls_free(s);
 	TAILQ_REMOVE(&s->server->sessions, s, link);
 	s->server->nsessions--;
 	metric_add(METRIC_SESSIONS, -1);

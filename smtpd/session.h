@@ -13,8 +13,14 @@
  * looking up its name. */
 struct session *session_new(struct server *server, int fd, const struct sockaddr_storage *sa);
 
+/* The handshake is done: greets, or begins anew behind STARTTLS. */
+void session_secured(struct session *s);
+
 /* Greets, once the name is known (s->client_name). */
 void session_greet(struct session *s);
+
+/* Judges and greets a client that XCLIENT has put in the place of the one that connected. */
+void session_greet_again(struct session *s);
 
 /* The one way to change the state. */
 void session_enter(struct session *s, enum state state);

@@ -2,7 +2,12 @@
 /* The settings of smtpd, one row each. */
 #include "smtpd/conf.h"
 
+static const char *const protocol_words[] = {"smtp", "lmtp", NULL};
 static const char *const screen_words[] = {"ignore", "enforce", "drop", NULL};
+static const char *const tempfail_words[] = {"defer_if_permit", "defer", NULL};
+static const char *const tls_levels[] = {"none", "may", "encrypt", NULL};
+static const char *const tls_grades[] = {"high", "medium", NULL};
+static const char *const eecdh_grades[] = {"auto", "strong", "ultra", NULL};
 static const char *const bare_newline_words[] = {"yes", "reject", "normalize", "no", NULL};
 
 static const char *const dsn_clients_words[] = {"authenticated", "all", NULL};
@@ -117,7 +122,100 @@ static const struct setting rows[] = {
 	"stress mode begins when so many percent of a worker's sessions are taken: clients get "
 	"smtpd_stress_timeout, and one error ends a session"),
     TIME(smtpd_stress_timeout, "10s", 1000, 3600 * 1000, "smtpd_timeout under stress"),
+    LIST(smtpd_authorized_xclient_hosts, "",
+	"hosts that may put another client in their own place by XCLIENT: networks"),
+    LIST(smtpd_authorized_xforward_hosts, "",
+	"hosts that may say by XFORWARD whose mail they send (content filters): networks"),
+    SETTING_WORD_ROW(smtpd_conf, protocol, "smtp", protocol_words,
+	"the protocol that the service speaks: lmtp takes LHLO and answers for each recipient"),
+    LIST(fast_flush_domains, "$relay_domains",
+	"domains whose mail a client may ask for by ETRN, and their subdomains"),
     INT(sessions, "10000", 1, 1000000, "most sessions of one worker; 421 to those beyond"),
+
+    LIST(smtpd_client_restrictions, "", "restrictions on the client"),
+    LIST(smtpd_helo_restrictions, "", "restrictions on the name in HELO and EHLO"),
+    LIST(smtpd_sender_restrictions, "", "restrictions on the address in MAIL"),
+    LIST(smtpd_relay_restrictions,
+	"permit_mynetworks, permit_sasl_authenticated, reject_unauth_destination",
+	"who may send mail on to other systems"),
+    LIST(smtpd_recipient_restrictions, "",
+	"restrictions on the address in RCPT, after smtpd_relay_restrictions"),
+    LIST(smtpd_data_restrictions, "", "restrictions on DATA and the first BDAT"),
+    LIST(smtpd_end_of_data_restrictions, "", "restrictions on the message when all of it is in"),
+    LIST(smtpd_etrn_restrictions, "", "restrictions on ETRN"),
+    LIST(smtpd_restriction_classes, "",
+	"restrictions under a name of their own, for tables and lists: name={restriction, ...}"),
+    LIST(smtpd_sender_login_maps, "",
+	"tables from a sender's address to the logins that may use it"),
+    LIST(permit_mx_backup_networks, "",
+	"permit_mx_backup: networks of the primary MX hosts; empty: any"),
+    LIST(relay_clientcerts, "",
+	"tables of the fingerprints of client certificates for permit_tls_clientcerts"),
+    LIST(rbl_reply_maps, "",
+	"tables from a DNS list's zone to the text that replaces default_rbl_reply"),
+    BOOL(smtpd_delay_reject, "yes", "ask the client, HELO and sender lists at RCPT only"),
+    BOOL(smtpd_relay_before_recipient_restrictions, "yes",
+	"smtpd_relay_restrictions come before smtpd_recipient_restrictions"),
+    BOOL(smtpd_reject_unlisted_recipient, "yes",
+	"refuse unknown recipients even where no restriction says so"),
+    BOOL(smtpd_reject_unlisted_sender, "no",
+	"refuse unknown senders of our own domains even where no restriction says so"),
+    SETTING_WORD_ROW(smtpd_conf, reject_tempfail_action, "defer_if_permit", tempfail_words,
+	"what a restriction does that cannot tell: defer_if_permit (refuse for now what would pass "
+	"in "
+	"the end), defer (at once)"),
+    SETTING_WORD_ROW(smtpd_conf, unknown_address_tempfail_action, "$reject_tempfail_action",
+	tempfail_words, "the same for reject_unknown_sender_domain and its like"),
+    SETTING_WORD_ROW(smtpd_conf, unknown_helo_hostname_tempfail_action, "$reject_tempfail_action",
+	tempfail_words, "the same for reject_unknown_helo_hostname"),
+    TEXT(smtpd_null_access_lookup_key, "<>", "what the null sender is looked up as"),
+    SETTING_COMMAND_ROW(smtpd_conf, default_rbl_reply,
+	"$rbl_code Service unavailable; $rbl_class [$rbl_what] blocked using "
+	"$rbl_domain${rbl_reason?; $rbl_reason}",
+	"the reply to a client that a DNS list has; $client, $client_address, $client_name, "
+	"$helo_name, $rbl_class, $rbl_code, $rbl_domain, $rbl_reason, $rbl_what, $recipient, "
+	"$sender "
+	"and ${name?text} are filled in"),
+    INT(access_map_reject_code, "554", 400, 599, "reply code: REJECT of an access table"),
+    INT(access_map_defer_code, "450", 400, 599,
+	"reply code: DEFER and DEFER_IF_PERMIT of an access table"),
+    INT(defer_code, "450", 400, 599, "reply code: the restriction defer"),
+    INT(reject_code, "554", 400, 599, "reply code: the restriction reject"),
+    INT(invalid_hostname_reject_code, "501", 400, 599, "reply code: reject_invalid_helo_hostname"),
+    INT(maps_rbl_reject_code, "554", 400, 599,
+	"reply code: reject_rbl_client and the other lists in DNS"),
+    INT(multi_recipient_bounce_reject_code, "550", 400, 599,
+	"reply code: reject_multi_recipient_bounce"),
+    INT(non_fqdn_reject_code, "504", 400, 599,
+	"reply code: reject_non_fqdn_helo_hostname, reject_non_fqdn_sender and "
+	"reject_non_fqdn_recipient"),
+    INT(plaintext_reject_code, "450", 400, 599, "reply code: reject_plaintext_session"),
+    INT(relay_domains_reject_code, "554", 400, 599, "reply code: reject_unauth_destination"),
+    INT(unknown_address_reject_code, "450", 400, 599,
+	"reply code: reject_unknown_sender_domain and reject_unknown_recipient_domain"),
+    INT(unknown_client_reject_code, "450", 400, 599,
+	"reply code: reject_unknown_client_hostname and its like"),
+    INT(unknown_hostname_reject_code, "450", 400, 599, "reply code: reject_unknown_helo_hostname"),
+    INT(unknown_local_recipient_reject_code, "550", 400, 599,
+	"reply code: an unknown recipient in mydestination"),
+    INT(unknown_virtual_alias_reject_code, "550", 400, 599,
+	"reply code: an unknown recipient in virtual_alias_domains"),
+    INT(unknown_virtual_mailbox_reject_code, "550", 400, 599,
+	"reply code: an unknown recipient in virtual_mailbox_domains"),
+    INT(unknown_relay_recipient_reject_code, "550", 400, 599,
+	"reply code: an unknown recipient in relay_domains"),
+    TIME(smtpd_policy_service_timeout, "100s", 1000, 3600 * 1000,
+	"longest wait for a policy server's answer"),
+    TIME(smtpd_policy_service_max_idle, "300s", 1000, 3600 * 1000,
+	"a connection to a policy server that is idle so long is closed"),
+    TIME(smtpd_policy_service_retry_delay, "1s", 0, 60 * 1000,
+	"wait before a policy server that failed is asked again"),
+    INT(smtpd_policy_service_try_limit, "2", 1, 100, "how often a policy server is asked in all"),
+    INT(smtpd_policy_service_connections, "20", 1, 1000,
+	"most connections of one worker to one policy server; more questions wait in turn"),
+    TEXT(smtpd_policy_service_default_action, "451 4.3.5 Server configuration problem",
+	"what to do where a policy server does not answer"),
+    TEXT(smtpd_policy_service_policy_context, "", "the attribute policy_context"),
 
     BOOL(smtpd_sasl_auth_enable, "no", "offer AUTH, with what keeper has (smtpd_sasl_type)"),
     BOOL(smtpd_tls_auth_only, "yes", "offer AUTH in encrypted sessions only"),
@@ -142,6 +240,42 @@ static const struct setting rows[] = {
 	"who is offered DSN: authenticated clients and those in mynetworks, or all"),
     BOOL(always_add_missing_headers, "no",
 	"add From, Date and Message-ID where they are missing, as a submission service does"),
+
+    SETTING_WORD_ROW(smtpd_conf, smtpd_tls_security_level, "may", tls_levels,
+	"none: no STARTTLS; may: offered where there is a certificate; encrypt: nothing goes "
+	"without it"),
+    BOOL(smtpd_tls_wrappermode, "no", "TLS from the first octet on, as port 465 has it"),
+    LIST(smtpd_tls_chain_files, "",
+	"PEM files, each with a private key, its certificate and the chain behind that"),
+    TEXT(smtpd_tls_cert_file, "",
+	"PEM file with the RSA certificate and its chain, without smtpd_tls_chain_files"),
+    TEXT(smtpd_tls_key_file, "$smtpd_tls_cert_file", "PEM file with its private key"),
+    TEXT(smtpd_tls_eccert_file, "", "the same for an ECDSA certificate"),
+    TEXT(smtpd_tls_eckey_file, "$smtpd_tls_eccert_file", "PEM file with its private key"),
+    LIST(smtpd_tls_protocols, ">=TLSv1.2",
+	"protocols of level may: names, or one behind >=, <= or !"),
+    LIST(smtpd_tls_mandatory_protocols, ">=TLSv1.2", "protocols of level encrypt"),
+    SETTING_WORD_ROW(smtpd_conf, smtpd_tls_ciphers, "high", tls_grades,
+	"ciphers of TLS 1.2 at level may: high, or medium for those with CBC, too"),
+    SETTING_WORD_ROW(smtpd_conf, smtpd_tls_mandatory_ciphers, "high", tls_grades,
+	"ciphers of TLS 1.2 at level encrypt"),
+    BOOL(tls_preempt_cipherlist, "yes", "choose ciphers in our order, not in the client's"),
+    SETTING_WORD_ROW(smtpd_conf, smtpd_tls_eecdh_grade, "auto", eecdh_grades,
+	"groups of key exchange: tls_eecdh_auto_curves, P-256 only, or P-384 only"),
+    LIST(tls_eecdh_auto_curves, "X25519, prime256v1, secp384r1",
+	"groups of key exchange by OpenSSL's names; those it does not know are left out"),
+    BOOL(smtpd_tls_ask_ccert, "no", "ask clients for a certificate"),
+    BOOL(smtpd_tls_req_ccert, "no",
+	"with level encrypt: no TLS without a certificate that smtpd_tls_CAfile vouches for"),
+    TEXT(smtpd_tls_CAfile, "", "PEM file with the authorities of clients' certificates"),
+    INT(smtpd_tls_ccert_verifydepth, "9", 0, 100, "longest chain of a client's certificate"),
+    TEXT(smtpd_tls_fingerprint_digest, "sha256",
+	"digest of the fingerprints of clients' certificates and keys"),
+    TIME(smtpd_starttls_timeout, "300s", 1000, 3600 * 1000, "time for a TLS handshake"),
+    INT(smtpd_tls_loglevel, "1", 0, 1, "1: log a line for each TLS session"),
+    BOOL(smtpd_tls_received_header, "yes",
+	"tell protocol and cipher in the Received header, and who the client is by its "
+	"certificate"),
 };
 
 const struct settings smtpd_settings = {

@@ -21,13 +21,20 @@
 struct auth;
 struct chan;
 struct command;
+struct edits;
+struct judge;
+struct restrictions;
 struct map;
+struct forward;
 struct limits;
 struct route;
 struct screen;
 struct screen_zone;
 struct service;
+struct identities;
 struct session;
+struct session_tls;
+struct tls_server;
 
 enum {
 	READ_SIZE = 64 * 1024,  /* octets of one read, in room that all sessions share */
@@ -54,19 +61,31 @@ struct server {
 	struct loop *loop;
 	const struct smtpd_conf *conf;
 	unsigned offered; /* enum esmtp_extension */
+	unsigned hidden;  /* ... that the configuration hides */
 	struct networks trusted;
 	TAILQ_HEAD(, listener) listeners;
 	TAILQ_HEAD(, session) sessions;
 	size_t nsessions;
-	uint64_t serial;        /* of sessions; spreads requests over partners */
-	int reserve_fd;         /* given up to accept and refuse when descriptors run out */
+	uint64_t serial; /* of sessions; spreads requests over partners */
+	int reserve_fd;  /* given up to accept and refuse when descriptors run out */
+	struct networks xclient_hosts, xforward_hosts;
 	struct networks exempt; /* from the limits of clients */
 	struct screen_zone *zones;
 	size_t nzones;
-	bool stressed;      /* near the limit of sessions: shorter time-outs, fewer errors */
+	bool stressed; /* near the limit of sessions: shorter time-outs, fewer errors */
+	struct restrictions *restrictions;
 	struct map *names;  /* names by address */
 	struct map *routes; /* routes by recipient */
-	char *read_room;    /* READ_SIZE */
+
+	/* TLS: see tls.h; all NULL and empty where it is not configured */
+	struct tls_server *tls;
+	struct identities *identities;
+	char *tls_ca;                    /* the authorities of clients, as PEM */
+	TAILQ_HEAD(, session_tls) turns; /* handshakes that wait for their turn */
+	TAILQ_HEAD(, session_tls) crowd; /* ... for another to end */
+	struct loop_task turn;
+
+	char *read_room; /* READ_SIZE */
 
 	/* AUTH: see auth.h */
 	char *auth_mechanisms, *auth_plain;    /* what keeper offers; NULL: nothing now */
@@ -92,7 +111,9 @@ struct transaction {
 	unsigned ret;
 	uint64_t flags; /* enum mail_flag */
 	uint64_t announced;
-	char *hold; /* the reason why it goes to hold; NULL: it does not */
+	struct map *facts;   /* what restrictions have found out (facts.h); NULL: nothing */
+	struct edits *edits; /* changes to the message (edits.h); NULL: none */
+	char *hold;          /* the reason why it goes to hold; NULL: it does not */
 	struct rcpt *rcpts;
 	size_t nrcpts, rcpts_size;
 	struct rcpt pending; /* the recipient whose route is being asked for */
@@ -151,9 +172,12 @@ struct session {
 	/* in and out */
 	struct event ev_read, ev_write, ev_timer;
 	struct loop_task flush;
-	struct buf in;  /* what could not be taken yet */
-	struct buf out; /* what has not been written */
-	take_fn *take;  /* who reads the input now */
+	struct loop_task more;   /* TLS has more input than was read */
+	struct session_tls *tls; /* NULL: in plain */
+	bool tls_due;            /* the handshake begins when `out` has been written */
+	struct buf in;           /* what could not be taken yet */
+	struct buf out;          /* what has not been written */
+	take_fn *take;           /* who reads the input now */
 	int64_t deadline, armed;
 	expire_fn *expire;
 	bool waiting;  /* for a partner, a full pipe or a penalty's end: no input is taken */
@@ -187,6 +211,10 @@ struct session {
 	char *sasl_method;  /* ... and how */
 	bool auth_excepted; /* in smtpd_sasl_exceptions_networks */
 
+	/* what a trusted host says of its client: see forward.h */
+	bool may_xclient, may_xforward; /* by the address that connected */
+	struct forward *forward;        /* whose mail comes next; NULL: its own */
+
 	/* what limiter and the tests before the greeting say */
 	struct limits *limits;
 	struct screen *screen;
@@ -194,6 +222,12 @@ struct session {
 	struct chan *harvest; /* asked about unknown recipients */
 	uint32_t harvest_id;
 	judged_fn *grey_then;
+
+	/* restrictions: see judge.h */
+	struct judge *judge;        /* the evaluation that waits; NULL: none */
+	struct route *verify_route; /* of what VRFY asked for */
+	unsigned mails;             /* transactions begun, for the attribute "instance" */
+	bool pipelined;             /* more input came with the command under way */
 
 	/* the stage under way: see stage.h */
 	unsigned stage; /* 0: none */

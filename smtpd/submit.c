@@ -9,6 +9,8 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
 #include <unistd.h>
 
 #include "lib/base/io.h"
@@ -17,9 +19,11 @@
 #include "lib/log/log.h"
 #include "lib/service/service.h"
 #include "smtpd/envelope.h"
+#include "smtpd/forward.h"
 #include "smtpd/routes.h"
 #include "smtpd/session.h"
 #include "smtpd/stage.h"
+#include "smtpd/tls.h"
 
 static void hand_over(struct session *s);
 
@@ -74,10 +78,30 @@ finish(struct session *s)
 		session_resume(s);
 }
 
+/* LMTP answers for each recipient (RFC 2033 4.2), SMTP once. All but the last of them. */
+static void
+reply_for_each(struct session *s, int smtp, const char *code, const char *text)
+{
+	const struct transaction *tx = s->tx;
+
+	for (size_t i = 0; s->server->conf->protocol == PROTOCOL_LMTP && i + 1 < tx->nrcpts; i++)
+		session_reply(s, smtp, code, "<%s> %s",
+		    tx->rcpts[i].original != NULL ? tx->rcpts[i].original
+						  : tx->rcpts[i].route->address,
+		    text);
+}
+
 static void
 finish_failed(struct session *s)
 {
-	session_reject(s, "END-OF-MESSAGE", STR_EMPTY, &s->tx->failure);
+	const struct why *why = &s->tx->failure;
+
+	reply_for_each(s, why_smtp(why),
+	    why->code[0] != '\0'     ? why->code
+	    : why->class == WHY_PERM ? "5.0.0"
+				     : "4.3.0",
+	    why->text);
+	session_reject(s, "END-OF-MESSAGE", STR_EMPTY, why);
 	finish(s);
 }
 
@@ -92,16 +116,27 @@ on_expired(struct session *s)
 static void
 finish_queued(struct session *s, struct str id)
 {
+	char text[64], orig_client[340] = "";
+
+	if (s->forward != NULL && s->forward->addr[0] != '\0')
+		snprintf(orig_client, sizeof orig_client, "%s[%s]",
+		    s->forward->name[0] != '\0' ? s->forward->name : "unknown", s->forward->addr);
 	struct ev_client ev = {
 	    .queue_id = id,
 	    .client_name = str_from(s->client_name),
 	    .client_addr = str_from(s->client_addr),
 	    .sasl_method = str_from(s->sasl_method),
 	    .sasl_username = str_from(s->login),
+	    .orig_queue_id = s->forward != NULL ? str_from(s->forward->ident) : STR_EMPTY,
+	    .orig_client = str_from(orig_client),
 	};
 
 	log_event(s->trace, EV_CLIENT, &ev);
-	session_reply(s, 250, "2.0.0", "Ok: queued as %.*s", STR_ARG(id));
+	snprintf(text, sizeof text, "Ok: queued as %.*s", STR_ARG(id));
+	reply_for_each(s, 250, "2.0.0", text);
+	session_reply(s, 250, "2.0.0", "%s", text);
+	free(s->forward);
+	s->forward = NULL;
 	finish(s);
 }
 
@@ -137,6 +172,8 @@ static int
 send_envelope(struct session *s, int content)
 {
 	struct transaction *tx = s->tx;
+	char tls[1024];
+	smtpd_tls_comment(s, tls, sizeof tls);
 	struct msg_mail_open open = {
 	    .sender = addr_text(&tx->sender),
 	    .flags = tx->flags,
@@ -147,7 +184,7 @@ send_envelope(struct session *s, int content)
 	    .client_port = s->client_port,
 	    .helo = str_from(s->helo),
 	    .proto = session_proto(s),
-	    .tls = STR_EMPTY,
+	    .tls = str_from(tls),
 	    .login = str_from(s->login),
 	    .uid = s->uid,
 	    .origin = str_from(s->origin),

@@ -32,6 +32,11 @@ static const struct setting rows[] = {
 	"the journal off"),
     SETTING_INT_ROW(conf_common, hopcount_limit, "50", 1, 1000,
 	"most Received headers before a message counts as looping"),
+    SETTING_LIST_ROW(conf_common, tls_server_sni_maps, "",
+	"tables from the name that a TLS client asks for (or \".parent\") to the PEM files of its "
+	"certificate, as smtpd_tls_chain_files has them"),
+    SETTING_TIME_ROW(conf_common, smtpd_tls_session_cache_timeout, "3600s", 0, 24 * 3600 * 1000,
+	"how long a TLS session may be resumed; 0: not at all"),
     SETTING_WORD_ROW(conf_common, sandbox, "required", sandbox_words,
 	"what to do where the sandbox cannot be applied in full: refuse to run, or warn"),
     SETTING_INT_ROW(conf_common, max_requests, "1000000", 0, INT64_MAX,

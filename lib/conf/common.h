@@ -22,6 +22,8 @@ struct conf_common {
 	int64_t header_size_limit;
 	int64_t journal_message_limit;
 	int64_t hopcount_limit;
+	struct setting_list tls_server_sni_maps;
+	int64_t smtpd_tls_session_cache_timeout;
 	int64_t sandbox; /* 0: required, 1: warn */
 	int64_t max_requests;
 	bool debug;

@@ -24,7 +24,13 @@
 	E(CLIENT, client, INFO,                                                                    \
 	    "{queue_id}: client={client_name}[{client_addr}]"                                      \
 	    "{?sasl_method:, sasl_method={sasl_method}}{?sasl_username:, "                         \
-	    "sasl_username={sasl_username}}")                                                      \
+	    "sasl_username={sasl_username}}"                                                       \
+	    "{?orig_queue_id:, orig_queue_id={orig_queue_id}}{?orig_client:, "                     \
+	    "orig_client={orig_client}}")                                                          \
+	E(TLS, tls, INFO,                                                                          \
+	    "{trust} TLS connection established from {client_name}[{client_addr}]: {text}")        \
+	E(TLS_FAILED, tls_failed, INFO,                                                            \
+	    "SSL_accept error from {client_name}[{client_addr}]: {text}")                          \
 	/* pickup */                                                                               \
 	E(PICKUP, pickup, INFO, "{queue_id}: uid={uid} from=<{sender}>{?origin: {origin}}")        \
 	/* cleanup */                                                                              \
@@ -79,7 +85,16 @@
 	F(STR, client_name, 256) \
 	F(STR, client_addr, 64)  \
 	F(STR, sasl_method, 64)  \
-	F(STR, sasl_username, 256)
+	F(STR, sasl_username, 256) F(STR, orig_queue_id, 64) F(STR, orig_client, 512)
+#define EV_TLS_FIELDS(F)         \
+	F(STR, trust, 16)        \
+	F(STR, client_name, 256) \
+	F(STR, client_addr, 64)  \
+	F(STR, text, 400)        \
+	F(U64, resumed, 1)       \
+	F(STR, subject, 256)     \
+	F(STR, fingerprint, 256)
+#define EV_TLS_FAILED_FIELDS(F) F(STR, client_name, 256) F(STR, client_addr, 64) F(STR, text, 512)
 #define EV_PICKUP_FIELDS(F) \
 	F(STR, queue_id, 32) F(U64, uid, 0) F(STR, sender, 512) F(STR, origin, 4096)
 #define EV_MESSAGE_ID_FIELDS(F) F(STR, queue_id, 32) F(STR, message_id, 1024)

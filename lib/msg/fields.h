@@ -88,7 +88,7 @@ enum {
 	F(U64, client_port, 65535)        \
 	F(STR, helo, MSG_NAME_MAX)        \
 	F(STR, proto, 16)                 \
-	F(STR, tls, 256)                  \
+	F(STR, tls, 1024)                 \
 	F(STR, login, 256)                \
 	F(U64, uid, 0)                    \
 	F(STR, origin, 4096)              \
@@ -252,6 +252,8 @@ enum access_kind {
 	ACCESS_DOMAIN, /* a domain and its parents */
 	ACCESS_ADDRESS, /* user+ext@domain, user@domain, domain, parents, user@ */
 	ACCESS_LINE,    /* one line of a header or body, for tables of patterns */
+	ACCESS_OWNER,   /* an address, as smtpd_sender_login_maps has them: user+ext@domain,
+			   user@domain, user where the domain is ours, @domain */
 };
 
 /* The account behind a local user's name or a virtual mailbox's address. `kind` 0: Unix user; 1:
@@ -585,6 +587,8 @@ enum sign_scheme {
 /* `action`: "hold", "release", "delete", "flush", "requeue", "expire"; on the messages that the
  * other fields choose. */
 #define MSG_QUEUE_ACT_FIELDS(F) F(STR, action, 16) MSG_QUEUE_LIST_FIELDS(F)
+/* smtpd to qmgr: try what waits for the domain and its subdomains now. DONE, or REFUSED. */
+#define MSG_ETRN_FIELDS(F) F(STR, domain, MSG_NAME_MAX)
 #define MSG_QUEUE_CAT_FIELDS(F) F(STR, id, MSG_ID_MAX)
 #define MSG_QUEUE_FILE_FIELDS(F) F(U64, offset, 0) F(U64, length, 0) F(FD, file, 0)
 

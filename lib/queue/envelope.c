@@ -35,7 +35,7 @@ static const struct item_row message_rows[] = {
     NUMBER(7, client_port),
     TEXT(8, helo, MSG_NAME_MAX),
     TEXT(9, proto, 16),
-    TEXT(10, tls, 256),
+    TEXT(10, tls, 1024),
     TEXT(11, login, 256),
     NUMBER(12, uid),
     TEXT(13, origin, 4096),
