@@ -138,8 +138,12 @@ address_matches(struct str address, struct str wanted)
 	if (str_chr(wanted, '@') > 0)
 		return str_caseeq(address, wanted);
 	ptrdiff_t at = str_rchr(address, '@');
-	struct str domain = wanted.p[0] == '@' ? str_from_at(wanted, 1) : wanted;
-	return at >= 0 && str_caseeq(str_from_at(address, (size_t)at + 1), domain);
+	struct str has = str_from_at(address, (size_t)at + 1);
+	if (at < 0)
+		return false;
+	if (wanted.p[0] == '.') /* the domain, and all below it */
+		return str_caseeq(has, str_from_at(wanted, 1)) || str_caseends(has, wanted);
+	return str_caseeq(has, wanted.p[0] == '@' ? str_from_at(wanted, 1) : wanted);
 }
 
 static bool
@@ -733,6 +737,26 @@ master_cat(struct chan *ch, const struct chan_head *head, union msg_any *msg)
 {
 	serve_cat(((struct service *)chan_owner(ch))->state, ch, head, &master, msg->queue_cat.id);
 }
+
+/* A client of smtpd asks for its domain's mail. */
+static void
+smtpd_etrn(struct chan *ch, const struct chan_head *head, union msg_any *msg)
+{
+	struct qmgr *q = ((struct service *)chan_owner(ch))->state;
+	char pattern[MSG_NAME_MAX + 2];
+
+	snprintf(pattern, sizeof pattern, ".%.*s", STR_ARG(msg->etrn.domain));
+	struct msg_queue_act act = {.action = STR("flush"), .recipient = str_from(pattern)};
+	if (msg->etrn.domain.n == 0)
+		refuse(ch, head, "no domain");
+	else
+		serve_act(q, ch, head, &master, &act);
+}
+
+const struct chan_rule clients_smtpd_rules[] = {
+    {MSG_ETRN, smtpd_etrn},
+    {MSG_NONE, NULL      },
+};
 
 const struct chan_rule clients_rules[] = {
     {MSG_QUEUE_LIST, master_list},

@@ -18,7 +18,7 @@ void clients_open(struct qmgr *q);
 void clients_listen(struct qmgr *q, int fd);
 
 /* The same for a channel that master made for an operator. */
-extern const struct chan_rule clients_rules[];
+extern const struct chan_rule clients_rules[], clients_smtpd_rules[];
 void clients_channel_gone(struct service *s, struct chan *ch);
 
 /* Requests that wait for room; clients that say nothing. */

@@ -233,13 +233,13 @@ static const struct chan_rule no_rules[] = {
 };
 
 const struct service_peer server_peers[] = {
-    {PROGRAM_CLEANUP, incoming_rules, incoming_cleanup, incoming_cleanup_gone},
-    {PROGRAM_ROUTER,  route_rules,    NULL,             NULL                 },
-    {PROGRAM_REMOTE,  reports_rules,  reports_worker,   reports_worker_gone  },
-    {PROGRAM_LOCAL,   reports_rules,  reports_worker,   reports_worker_gone  },
-    {PROGRAM_BOUNCE,  reports_rules,  reports_worker,   reports_worker_gone  },
-    {PROGRAM_SMTPD,   no_rules,       NULL,             NULL                 },
-    {PROGRAM_LIMITER, no_rules,       NULL,             NULL                 },
-    {PROGRAM_MASTER,  clients_rules,  NULL,             clients_channel_gone },
-    {PROGRAM_NONE,    NULL,           NULL,             NULL                 },
+    {PROGRAM_CLEANUP, incoming_rules,      incoming_cleanup, incoming_cleanup_gone},
+    {PROGRAM_ROUTER,  route_rules,         NULL,             NULL                 },
+    {PROGRAM_REMOTE,  reports_rules,       reports_worker,   reports_worker_gone  },
+    {PROGRAM_LOCAL,   reports_rules,       reports_worker,   reports_worker_gone  },
+    {PROGRAM_BOUNCE,  reports_rules,       reports_worker,   reports_worker_gone  },
+    {PROGRAM_SMTPD,   clients_smtpd_rules, NULL,             clients_channel_gone },
+    {PROGRAM_LIMITER, no_rules,            NULL,             NULL                 },
+    {PROGRAM_MASTER,  clients_rules,       NULL,             clients_channel_gone },
+    {PROGRAM_NONE,    NULL,                NULL,             NULL                 },
 };

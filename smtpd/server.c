@@ -181,7 +181,7 @@ close_listeners(struct server *server)
 /* All that every session is offered, where the configuration does not hide it. */
 enum {
 	OFFERED = ESMTP_PIPELINING | ESMTP_SIZE | ESMTP_8BITMIME | ESMTP_SMTPUTF8 | ESMTP_CHUNKING |
-		  ESMTP_DSN | ESMTP_ENHANCEDSTATUSCODES,
+		  ESMTP_DSN | ESMTP_ENHANCEDSTATUSCODES | ESMTP_LIMITS,
 };
 
 static unsigned

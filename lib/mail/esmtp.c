@@ -249,6 +249,7 @@ esmtp_announced(struct str line, struct str *value)
 	    {"STARTTLS",            ESMTP_STARTTLS           },
 	    {"AUTH",                ESMTP_AUTH               },
 	    {"REQUIRETLS",          ESMTP_REQUIRETLS         },
+	    {"LIMITS",              ESMTP_LIMITS             },
 	};
 	struct str keyword = STR_EMPTY;
 

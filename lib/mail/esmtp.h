@@ -27,6 +27,7 @@ enum esmtp_extension {
 	ESMTP_STARTTLS = 1 << 7,
 	ESMTP_AUTH = 1 << 8,
 	ESMTP_REQUIRETLS = 1 << 9,
+	ESMTP_LIMITS = 1 << 10,
 };
 
 enum { BODY_NONE, BODY_7BIT, BODY_8BITMIME };

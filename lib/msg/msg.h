@@ -130,6 +130,7 @@
 	M(QUEUE_ENTRY, queue_entry, MSG_GOES_ON)                            \
 	M(QUEUE_RCPT, queue_rcpt, MSG_GOES_ON)                              \
 	M(QUEUE_ACT, queue_act, MSG_GOES_ON)                                \
+	M(ETRN, etrn, MSG_GOES_ON)                                          \
 	M(QUEUE_CAT, queue_cat, MSG_GOES_ON)                                \
 	M(QUEUE_FILE, queue_file, MSG_ENDS)                                 \
 	/* kingpost to master: the control socket */                        \

@@ -1,0 +1,106 @@
+# SPDX-License-Identifier: ISC
+"""What other programs of a mail site speak to smtpd: XCLIENT, XFORWARD, LMTP, ETRN, LIMITS."""
+
+import re
+import smtplib
+
+from conftest import wait_until
+from test_limits import Client, hello
+
+INSIDE = "mynetworks = 127.0.0.1/32"
+
+
+def test_xclient_puts_another_client_in_the_place(suite, sink):
+    hop = sink()
+    suite.start(INSIDE, "smtpd_authorized_xclient_hosts = 127.0.0.1/32", f"relayhost = [127.0.0.1]:{hop.port}")
+    outsider = hello(suite, "127.0.0.2")
+    assert "XCLIENT" not in outsider.say("EHLO client.example")
+    assert outsider.say("XCLIENT ADDR=192.0.2.1").startswith("550 5.7.0")
+    c = hello(suite, "127.0.0.1")
+    assert "250-XCLIENT NAME ADDR PORT PROTO HELO LOGIN DESTADDR DESTPORT" in c.say("EHLO proxy.example")
+    for bad in ("XCLIENT", "XCLIENT ADDR=nonsense", "XCLIENT NAME", "XCLIENT COLOUR=blue", "XCLIENT PORT=99999", "XCLIENT NAME=a+0Ab"):
+        assert c.say(bad).startswith("501 5.5.4"), bad
+    assert c.say("XCLIENT NAME=mail.example.org ADDR=192.0.2.7 PORT=4711").startswith("220 ")
+    assert c.say("MAIL FROM:<a@source.example>").startswith("503"), "the session begins anew"
+    c.say("EHLO mail.example.org")
+    c.say("MAIL FROM:<a@source.example>")
+    assert c.say("RCPT TO:<b@elsewhere.example>").startswith("554 5.7.1"), "not trusted any more"
+    suite.wait_log(r"NOQUEUE: reject: RCPT from mail\.example\.org\[192\.0\.2\.7\]: 554 5\.7\.1 <b@elsewhere\.example>: Relay access denied")
+    assert c.say("XCLIENT ADDR=IPV6:2001:db8::7 NAME=[UNAVAILABLE]").startswith("503"), "not within a transaction"
+    c.say("RSET")
+    assert c.say("XCLIENT ADDR=IPV6:2001:db8::7 NAME=[UNAVAILABLE] LOGIN=alice").startswith("220 ")
+    c.say("EHLO v6.example")
+    c.say("MAIL FROM:<a@source.example>")
+    assert c.say("RCPT TO:<b@elsewhere.example>").startswith("250"), "a login may relay"
+    c.say("DATA")
+    queued = c.say("Subject: x\r\n\r\nbody\r\n.")
+    qid = re.search(r"queued as (\w+)", queued).group(1)
+    suite.wait_log(rf"{qid}: client=unknown\[2001:db8::7\], sasl_method=XCLIENT, sasl_username=alice")
+    assert b"(v6.example" not in hop.wait(1)[0]
+    assert b"2001:db8::7" in hop.messages()[0]
+
+
+def test_xforward_names_the_original_client_in_the_log(suite, sink):
+    hop = sink()
+    suite.start(INSIDE, "smtpd_authorized_xforward_hosts = 127.0.0.1/32", f"relayhost = [127.0.0.1]:{hop.port}")
+    outsider = hello(suite, "127.0.0.2")
+    assert outsider.say("XFORWARD ADDR=192.0.2.1").startswith("550 5.7.0")
+    c = hello(suite, "127.0.0.1")
+    assert "250-XFORWARD NAME ADDR PROTO HELO PORT IDENT SOURCE" in c.say("EHLO filter.example")
+    assert c.say("XFORWARD LOGIN=x").startswith("501")
+    assert c.say("XFORWARD NAME=mail.example.org ADDR=192.0.2.7 IDENT=ABC123 PROTO=ESMTP HELO=mail.example.org SOURCE=REMOTE").startswith("250")
+    for n in range(2):
+        c.say("MAIL FROM:<a@source.example>")
+        c.say("RCPT TO:<b@elsewhere.example>")
+        c.say("DATA")
+        qid = re.search(r"queued as (\w+)", c.say("Subject: x\r\n\r\nbody\r\n.")).group(1)
+        if n == 0:
+            suite.wait_log(rf"{qid}: client=\S+\[127\.0\.0\.1\], orig_queue_id=ABC123, orig_client=mail\.example\.org\[192\.0\.2\.7\]\n")
+        else:
+            suite.wait_log(rf"{qid}: client=\S+\[127\.0\.0\.1\]\n")
+
+
+def test_lmtp_answers_for_each_recipient(suite, sink):
+    hop = sink()
+    suite.start(f"relayhost = [127.0.0.1]:{hop.port}", services=[("submission", "protocol = lmtp")])
+    with smtplib.LMTP("127.0.0.1", suite.submission_port, local_hostname="client.example") as c:
+        assert c.sendmail("a@source.example", ["x@elsewhere.example"], "Subject: by lmtp\r\n\r\nbody\r\n") == {}
+        code, text = c.docmd("EHLO client.example")
+        assert code == 500
+        code, text = c.docmd("LHLO client.example")
+        assert code == 250
+        c.docmd("MAIL FROM:<a@source.example>")
+        for r in "xyz":
+            assert c.docmd(f"RCPT TO:<{r}@elsewhere.example>")[0] == 250
+        assert c.docmd("RCPT TO:<no-such-user@localhost>")[0] == 550
+        assert c.docmd("DATA")[0] == 354
+        c.send(b"Subject: three\r\n\r\nbody\r\n.\r\n")
+        replies = [c.getreply() for _ in range(3)]
+        assert [r[0] for r in replies] == [250] * 3 and b"<x@elsewhere.example>" in replies[0][1]
+    assert b"with LMTP" in hop.wait(2)[0]
+    with smtplib.SMTP("127.0.0.1", suite.port) as c:
+        assert c.docmd("LHLO client.example")[0] == 500
+
+
+def test_etrn_tries_what_waits_for_a_domain(suite, sink):
+    suite.start("relay_domains = branch.example", "minimal_backoff_time = 300s", "smtp_connect_timeout = 2s",
+                "transport_maps = inline:{ branch.example=relay:[127.0.0.1]:1, sub.branch.example=relay:[127.0.0.1]:1, elsewhere.example=relay:[127.0.0.1]:1 }")
+    for to in ("x@branch.example", "y@sub.branch.example", "z@elsewhere.example"):
+        suite.send(to)
+    suite.wait_log(r"to=<x@branch.example>.*status=deferred")
+    suite.wait_log(r"to=<y@sub.branch.example>.*status=deferred")
+    suite.wait_log(r"to=<z@elsewhere.example>.*status=deferred")
+    c = hello(suite, "127.0.0.1")
+    assert c.say("ETRN").startswith("501")
+    assert c.say("ETRN elsewhere.example").startswith("459")
+    before = suite.log().count("status=deferred")
+    assert c.say("ETRN branch.example").startswith("250")
+    wait_until(lambda: suite.log().count("status=deferred") >= before + 2, 15, "new attempts")
+    assert len(re.findall(r"to=<z@elsewhere.example>.*status=deferred", suite.log())) == 1
+
+
+def test_limits_are_announced(suite):
+    suite.start("smtpd_recipient_limit = 77")
+    with suite.smtp() as c:
+        c.ehlo()
+        assert c.esmtp_features["limits"] == "RCPTMAX=77"
