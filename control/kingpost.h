@@ -29,6 +29,7 @@ command_fn cmd_map_build, cmd_map_query, cmd_address_test;               /* tabl
 command_fn cmd_queue_list, cmd_queue_show, cmd_queue_act, cmd_queue_cat; /* queue.c */
 command_fn cmd_queue_fsck;                                               /* fsck.c */
 command_fn cmd_block_list, cmd_block_remove, cmd_block_add;              /* block.c */
+command_fn cmd_user_add, cmd_user_passwd, cmd_user_list, cmd_user_delete; /* user.c */
 command_fn cmd_manual;                                                   /* manual.c */
 
 /* client.c: conversations with the suite. Each complains by itself. */

@@ -46,6 +46,11 @@ static const struct command {
     {"queue",   "expire",   cmd_queue_act,    "ID ... | FILTER ... | --all",                "return to the sender now"                                 },
     {"queue",   "fsck",     cmd_queue_fsck,   "",
      "check every message and make the index anew (while stopped)"										     },
+    {"user",    "add",      cmd_user_add,     "[--scheme crypt|scram] NAME",
+     "a new account; the password from the terminal or standard input"										 },
+    {"user",    "passwd",   cmd_user_passwd,  "[--scheme crypt|scram] NAME",                "another password for it"                                  },
+    {"user",    "list",     cmd_user_list,    "",					   "the accounts"                                             },
+    {"user",    "delete",   cmd_user_delete,  "NAME",                                       "an account no more"                                       },
     {"manual",  "settings", cmd_manual,       "",					   "the settings as a part of a manual page"                  },
 };
 

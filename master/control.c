@@ -171,7 +171,8 @@ static void
 do_channel(struct control_session *s, const struct chan_head *head, struct str argument)
 {
 	struct why why;
-	int fd = worker_channel(s->master, program_find(argument), &why);
+	bool owner = s->uid == 0 || s->uid == geteuid();
+	int fd = worker_channel(s->master, argument, owner, &why);
 
 	if (fd == -1) {
 		chan_refuse(s->ch, head, &why);

@@ -61,7 +61,8 @@ struct worker {
 	struct master *master;
 	struct service_unit *unit; /* NULL: its service is no more */
 	enum program program;
-	char *name; /* "smtp/0" */
+	char *name;         /* "smtp/0" */
+	const char *caller; /* an operator behind the control socket: see worker_channel() */
 	uint64_t id, number;
 	pid_t pid;
 	unsigned slot;
@@ -139,8 +140,9 @@ void workers_reload(struct master *m, struct service_unit *unit);
 void workers_fill(struct service_unit *unit);
 void workers_reap(struct master *m);
 size_t workers_count(const struct master *m, const struct service_unit *unit, bool ready_only);
-/* A channel from outside to a worker of that program, as its peer "master". -1 with `why`. */
-int worker_channel(struct master *m, enum program program, struct why *why) KP_MUST_USE;
+/* A channel from outside to a worker of that program, as its peer "master", whose service is
+ * "owner" (root, or whose instance it is) or "operator". -1 with `why`. */
+int worker_channel(struct master *m, struct str name, bool owner, struct why *why) KP_MUST_USE;
 
 /* --- control.c: the control socket --- */
 int control_open(struct master *m, struct why *why) KP_MUST_USE;

@@ -29,6 +29,7 @@ static const struct {
     {offsetof(struct layout, run),   "/empty",         NULL,         NULL,         0755 },
     {offsetof(struct layout, log),   "",               "kp-log",     "adm",        0750 },
     {offsetof(struct layout, spool), "/maildrop",      "kp-pickup",  "kp-drop",    01730},
+    {offsetof(struct layout, spool), "/auth",          "kp-keeper",  "kp-keeper",  0700 },
     {offsetof(struct layout, spool), "/limiter",       "kp-limiter", "kp-limiter", 0700 },
     {offsetof(struct layout, spool), "/queue",         NULL,         NULL,         0755 },
     {offsetof(struct layout, spool), "/queue/new",     "kp-queue",   "kp-queue",   0770 },

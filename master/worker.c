@@ -57,7 +57,7 @@ send_peer(struct worker *to, const struct worker *about, int fd)
 {
 	struct msg_peer msg = {
 	    .program = about->program,
-	    .service = str_from(about->unit != NULL ? about->unit->name : ""),
+	    .service = str_from(about->unit != NULL ? about->unit->name : about->caller),
 	    .id = about->id,
 	    .worker = about->number,
 	    .pid = (uint64_t)about->pid,
@@ -86,19 +86,27 @@ join(struct worker *a, struct worker *b)
 }
 
 int
-worker_channel(struct master *m, enum program program, struct why *why)
+worker_channel(struct master *m, struct str name, bool owner, struct why *why)
 {
+	enum program program = program_find(name);
 	struct worker *w;
 	int fds[2];
 
 	TAILQ_FOREACH (w, &m->workers, link)
-		if (w->program == program && w->state == WORKER_READY)
+		if (w->state == WORKER_READY &&
+		    (program != PROGRAM_NONE ? w->program == program
+					     : w->unit != NULL && str_is(name, w->unit->name)))
 			break;
 	if (w == NULL)
-		return why_temp(why, "4.3.0", "%s is not running", program_name(program));
+		return why_temp(why, "4.3.0", "%.*s is not running", STR_ARG(name));
 	if (make_pair(fds, why) == -1)
 		return -1;
-	struct worker us = {.program = PROGRAM_MASTER, .id = m->next_id++, .pid = getpid()};
+	struct worker us = {
+	    .program = PROGRAM_MASTER,
+	    .id = m->next_id++,
+	    .pid = getpid(),
+	    .caller = owner ? "owner" : "operator",
+	};
 	send_peer(w, &us, fds[0]);
 	close(fds[0]);
 	return fds[1];
@@ -316,12 +324,20 @@ send_row(const struct settings *table, const struct setting *row, void *arg)
 
 	if (table == &service_settings)
 		return;
+	struct buf tables;
 	struct msg_setting msg = {
 	    .name = str_from(row->name),
 	    .value = str_from(config_value(w->master->config, w->unit->number, row, NULL)),
 	};
+	buf_init(&tables, MSG_VALUE_MAX);
+	if (w->program == PROGRAM_ROUTER && strcmp(row->name, "access_tables") == 0 &&
+	    buf_str(&tables, msg.value) == 0) {
+		settings_access_tables(w->master->config, &tables);
+		msg.value = buf_view(&tables);
+	}
 	if (chan_send(w->ch, 0, 0, MSG_SETTING, &msg) == -1)
 		log_error("%s: cannot be told setting %s", w->name, row->name);
+	buf_free(&tables);
 }
 
 static void

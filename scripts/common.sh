@@ -6,7 +6,7 @@ say() { printf '%s\n' "$*" >&2; }
 die() { say "$*"; exit 1; }
 
 build_packages="gcc libc6-dev meson ninja-build pkg-config libevent-dev libssl-dev liblmdb-dev libbsd-dev
-    libxxhash-dev libseccomp-dev libpcre2-dev libidn2-dev libunbound-dev libjansson-dev"
+    libxxhash-dev libseccomp-dev libpcre2-dev libidn2-dev libunbound-dev libjansson-dev libgsasl-dev libcrypt-dev"
 
 # need PACKAGE...: installs what is missing. An ordinary user is told what to ask for.
 need() {

@@ -4,7 +4,8 @@
  * (1) who, from the system's own database; (2) refuse uid 0, gid 0 and system uids that were asked
  * for by number; (3) the user's mailbox folder, which only root can make; (4) groups, gid, uid, all
  * three of each, checked; (5) descriptors; (6) a clean environment; (7) exec. A failure at any step
- * ends the child. NSS may block here: it blocks nobody else.
+ * ends the child. What is run is the delivery agent, or the command of a setting: never what a
+ * message says. NSS may block here: it blocks nobody else.
  */
 #include "spawn/spawn.h"
 
@@ -185,6 +186,9 @@ become_and_run(const struct spawn *sp, const struct identity *who, int channel)
 	if (chdir("/") == -1)
 		_exit(EX_TEMPFAIL);
 	descriptors_set(channel);
-	execve(sp->agent, arguments, environment);
+	if (who->command != NULL)
+		execve(who->command[0], who->command, environment);
+	else
+		execve(sp->agent, arguments, environment);
 	_exit(EX_UNAVAILABLE);
 }

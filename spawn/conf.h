@@ -10,6 +10,9 @@ struct spawn_conf {
 	int64_t virtual_minimum_uid;
 	int64_t spawn_processes_max;
 	char *mail_spool_directory;
+	char *checkpassword_command;
+	char *checkpassword_user;
+	int64_t checkpassword_timeout;
 };
 
 extern const struct settings spawn_settings;

@@ -4,8 +4,8 @@
  * beside master that keeps root.
  *
  * Trusted: master, the system's user database. Hostile: local, whose only message is SPAWN: it can
- * have an agent of any user but root, and of a number from virtual_minimum_uid on. It cannot choose
- * what is run.
+ * have an agent of any user but root, and of a number from virtual_minimum_uid on. keeper, which
+ * can have checkpassword_command run as checkpassword_user. Neither can choose what is run.
  */
 #include <errno.h>
 #include <event2/event.h>
@@ -16,16 +16,28 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "lib/base/clock.h"
 #include "lib/base/mem.h"
 #include "lib/base/panic.h"
 #include "lib/base/why.h"
 #include "lib/service/service.h"
 #include "spawn/spawn.h"
 
-static int
-child_start(
-    struct spawn *sp, struct chan *ch, const struct identity *who, int channel, struct why *why)
+static void
+on_limit(KP_UNUSED evutil_socket_t fd, KP_UNUSED short what, void *arg)
 {
+	const struct child *child = arg;
+
+	kill(child->pid, SIGKILL);
+}
+
+/* After `limit_ms` (0: never) it is ended. */
+static int
+child_start(struct spawn *sp, struct chan *ch, const struct identity *who, int channel,
+    int64_t limit_ms, struct why *why)
+{
+	struct timeval tv = clock_tv(limit_ms);
+
 	if (sp->n >= (size_t)sp->conf->spawn_processes_max)
 		return why_temp(why, "4.3.2", "too many delivery agents run");
 	pid_t pid = fork();
@@ -35,6 +47,10 @@ child_start(
 		become_and_run(sp, who, channel);
 	struct child *child = xcalloc(1, sizeof *child);
 	*child = (struct child){.pid = pid, .ch = ch};
+	if (limit_ms > 0 &&
+	    ((child->limit = evtimer_new(sp->s->loop.base, on_limit, child)) == NULL ||
+		evtimer_add(child->limit, &tv) == -1))
+		fatal("no timer");
 	TAILQ_INSERT_TAIL(&sp->children, child, link);
 	sp->n++;
 	return pid;
@@ -55,13 +71,64 @@ on_spawn(struct chan *ch, const struct chan_head *head, union msg_any *msg)
 		return;
 	}
 	struct identity who = {
-	    user, (uid_t)msg->spawn.uid, (gid_t)msg->spawn.gid, msg->spawn.mailbox};
-	int pid = child_start(s->state, ch, &who, msg->spawn.channel, &why);
+	    user, (uid_t)msg->spawn.uid, (gid_t)msg->spawn.gid, msg->spawn.mailbox, NULL};
+	int pid = child_start(s->state, ch, &who, msg->spawn.channel, 0, &why);
 	if (pid == -1)
 		chan_refuse(ch, head, &why);
 	else
 		chan_reply(ch, head, MSG_SPAWNED, &(struct msg_spawned){.pid = (uint64_t)pid});
 	free(user);
+	service_worked(s);
+}
+
+/* The words of checkpassword_command; the caller frees the array and its text. */
+static char **
+words_of(char *text)
+{
+	enum { WORDS_MAX = 32 };
+	char **words = xcalloc(WORDS_MAX + 1, sizeof *words);
+	size_t n = 0;
+
+	for (char *word; n < WORDS_MAX && (word = strsep(&text, " \t")) != NULL;)
+		if (*word != '\0')
+			words[n++] = word;
+	return words;
+}
+
+static int
+start_checkpassword(struct spawn *sp, struct chan *ch, int input, struct why *why)
+{
+	char *text = xstrdup(sp->conf->checkpassword_command);
+	char **command = words_of(text);
+	struct identity who = {.user = sp->conf->checkpassword_user, .command = command};
+	int pid = -1;
+
+	if (command[0] == NULL || command[0][0] != '/' || who.user[0] == '\0')
+		why_perm(why, NULL,
+		    "checkpassword_command is not an absolute path, or there is no "
+		    "checkpassword_user");
+	else
+		pid = child_start(sp, ch, &who, input, sp->conf->checkpassword_timeout, why);
+	free(command);
+	free(text);
+	return pid;
+}
+
+static void
+on_spawn_checkpassword(struct chan *ch, const struct chan_head *head, union msg_any *msg)
+{
+	struct service *s = chan_owner(ch);
+	struct why why;
+
+	if (msg->spawn_checkpassword.input == -1) {
+		chan_fail(ch, "a malformed SPAWN_CHECKPASSWORD");
+		return;
+	}
+	int pid = start_checkpassword(s->state, ch, msg->spawn_checkpassword.input, &why);
+	if (pid == -1)
+		chan_refuse(ch, head, &why);
+	else
+		chan_reply(ch, head, MSG_SPAWNED, &(struct msg_spawned){.pid = (uint64_t)pid});
 	service_worked(s);
 }
 
@@ -80,6 +147,8 @@ child_end(struct spawn *sp, pid_t pid, int status)
 		chan_fail(child->ch, "no room for SPAWN_EXIT");
 	TAILQ_REMOVE(&sp->children, child, link);
 	sp->n--;
+	if (child->limit != NULL)
+		event_free(child->limit);
 	free(child);
 }
 
@@ -94,9 +163,10 @@ on_sigchld(KP_UNUSED evutil_socket_t sig, KP_UNUSED short what, void *arg)
 		child_end(sp, pid, status);
 }
 
-/* Agents end by themselves when their channel, whose other end local had, is closed. */
+/* Agents end by themselves when their channel, whose other end local had, is closed; others have
+ * their limit. */
 static void
-on_local_gone(struct service *s, struct chan *ch)
+on_partner_gone(struct service *s, struct chan *ch)
 {
 	struct spawn *sp = s->state;
 	struct child *child;
@@ -155,12 +225,13 @@ static const struct chan_rule from_local[] = {
 };
 
 static const struct chan_rule from_keeper[] = {
-    {MSG_NONE, NULL},
+    {MSG_SPAWN_CHECKPASSWORD, on_spawn_checkpassword},
+    {MSG_NONE,		NULL                  },
 };
 
 static const struct service_peer peers[] = {
-    {PROGRAM_LOCAL, from_local, NULL, on_local_gone},
-    {PROGRAM_KEEPER,         from_keeper, NULL, NULL},
+    {PROGRAM_LOCAL, from_local, NULL, on_partner_gone},
+    {PROGRAM_KEEPER,         from_keeper, NULL, on_partner_gone},
     {PROGRAM_NONE            },
 };
 

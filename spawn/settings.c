@@ -11,6 +11,13 @@ static const struct setting rows[] = {
 	S, spawn_processes_max, "500", 1, 100000, "most delivery agents at the same time"),
     SETTING_TEXT_ROW(S, mail_spool_directory, "/var/mail",
 	"the folder of all users' mailboxes; with a slash at its end they are Maildirs"),
+    SETTING_COMMAND_ROW(S, checkpassword_command, "",
+	"program and arguments, apart by blanks, for smtpd_sasl_type = checkpassword: "
+	"\"/usr/bin/checkpassword "
+	"/bin/true\""),
+    SETTING_TEXT_ROW(S, checkpassword_user, "nobody", "the user it runs as; never root"),
+    SETTING_TIME_ROW(
+	S, checkpassword_timeout, "20s", 100, 3600 * 1000, "it is ended when it takes longer"),
 };
 
 const struct settings spawn_settings = {

@@ -20,7 +20,8 @@ extern const struct sandbox spawn_sandbox;
 /* A delivery agent that runs. */
 struct child {
 	pid_t pid;
-	struct chan *ch; /* who asked for it; NULL: is gone */
+	struct chan *ch;     /* who asked for it; NULL: is gone */
+	struct event *limit; /* of its time; NULL: none */
 	TAILQ_ENTRY(child) link;
 };
 
@@ -33,12 +34,13 @@ struct spawn {
 	struct event *on_child;
 };
 
-/* Who the child is to become, as local asked for it. */
+/* Who the child is to become, as local asked for it, and what it runs. */
 struct identity {
 	const char *user; /* "": uid and gid, of a virtual mailbox */
 	uid_t uid;
 	gid_t gid;
-	bool mailbox; /* is to be made where it is missing */
+	bool mailbox;         /* is to be made where it is missing */
+	char *const *command; /* NULL: the delivery agent */
 };
 
 /*

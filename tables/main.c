@@ -15,27 +15,54 @@
 #include "lib/base/clock.h"
 #include "lib/base/mem.h"
 #include "lib/service/service.h"
+#include "lib/table/table.h"
 #include "lib/table/type.h"
-#include "tables/pool.h"
 #include "tables/tables.h"
 
-static void
-question_free(struct question **qp)
+static struct question *
+question_of(struct pool_job *job)
 {
-	TAILQ_REMOVE(&(*qp)->t->questions, *qp, link);
-	free(*qp);
-	*qp = NULL;
+	return (struct question *)(void *)((char *)job - offsetof(struct question, job));
+}
+
+static struct question *
+question_new(
+    struct tables *t, struct chan *ch, const struct chan_head *head, const struct msg_lookup *what)
+{
+	struct question *q = xcalloc(1, sizeof *q);
+
+	*q = (struct question){
+	    .t = t,
+	    .ch = ch,
+	    .head = *head,
+	    .job = {.deadline = clock_ms() + t->conf->tables_timeout},
+	    .map = str_dup(what->maps),
+	    .key = str_dup(what->key),
+	};
+	buf_init(&q->value, TABLE_VALUE_MAX);
+	TAILQ_INSERT_TAIL(&t->questions, q, link);
+	return q;
+}
+
+static void
+question_free(struct question *q)
+{
+	TAILQ_REMOVE(&q->t->questions, q, link);
+	buf_free(&q->value);
+	free(q->map);
+	free(q->key);
+	free(q);
 }
 
 /* A suite that is one ordinary user's delivers to nobody else: for it there are no other users. */
 static bool
-is_somebody_else(const struct tables *t, const struct job *job)
+is_somebody_else(const struct question *q)
 {
-	struct str line = buf_view(&job->value), field;
+	struct str line = buf_view(&q->value), field;
 	uint64_t uid = UINT64_MAX;
 
-	if (t->s->privileged || job->answer != TABLE_FOUND ||
-	    !str_starts(str_from(job->map), STR("passwd.")))
+	if (q->t->s->privileged || q->answer != TABLE_FOUND ||
+	    !str_starts(str_from(q->map), STR("passwd.")))
 		return false;
 	for (int i = 0; i < 3 && str_word(&line, ":", &field); i++)
 		if (i == 2 && !str_u64(field, UINT32_MAX, &uid))
@@ -43,28 +70,43 @@ is_somebody_else(const struct tables *t, const struct job *job)
 	return uid != geteuid();
 }
 
+/* In a thread. */
 static void
-on_done(struct job *job)
+look_up(struct pool_job *job)
 {
-	struct question *q = job->arg;
+	struct question *q = question_of(job);
 
-	if (is_somebody_else(q->t, job)) {
-		job->answer = TABLE_NONE;
-		buf_reset(&job->value);
+	q->answer = unix_lookup(str_from(q->map), str_from(q->key), &q->value, &q->why);
+}
+
+static void
+on_done(struct pool_job *job)
+{
+	struct question *q = question_of(job);
+
+	if (job->late)
+		q->answer = why_temp(&q->why, "4.3.0", "the system's user database is too slow");
+	if (is_somebody_else(q)) {
+		q->answer = TABLE_NONE;
+		buf_reset(&q->value);
 	}
-
-	if (q->ch != NULL && job->answer == TABLE_ERROR) {
-		chan_refuse(q->ch, &q->head, &job->why);
+	if (q->ch != NULL && q->answer == TABLE_ERROR) {
+		chan_refuse(q->ch, &q->head, &q->why);
 	} else if (q->ch != NULL) {
 		struct msg_found msg = {
-		    .found = job->answer == TABLE_FOUND,
-		    .value = buf_view(&job->value),
-		    .table = str_from(job->map),
+		    .found = q->answer == TABLE_FOUND,
+		    .value = buf_view(&q->value),
+		    .table = str_from(q->map),
 		};
 		chan_reply(q->ch, &q->head, MSG_FOUND, &msg);
 	}
-	question_free(&q);
-	job_free(&job);
+	question_free(q);
+}
+
+static void
+drop(struct pool_job *job)
+{
+	question_free(question_of(job));
 }
 
 static void
@@ -82,15 +124,11 @@ on_lookup(struct chan *ch, const struct chan_head *head, union msg_any *msg)
 		chan_fail(ch, "a table that is not ours");
 		return;
 	}
-	struct question *q = xcalloc(1, sizeof *q);
-	*q = (struct question){.t = t, .ch = ch, .head = *head};
-	TAILQ_INSERT_TAIL(&t->questions, q, link);
-	struct job *job =
-	    job_new(msg->lookup.maps, msg->lookup.key, clock_ms() + t->conf->tables_timeout, q);
-	if (pool_add(t->pool, job, &why) == -1) {
+	struct question *q = question_new(t, ch, head, &msg->lookup);
+	if (!pool_add(t->pool, &q->job)) {
+		why_temp(&why, "4.3.2", "too many lookups wait for the system's user database");
 		chan_refuse(ch, head, &why);
-		job_free(&job);
-		question_free(&q);
+		question_free(q);
 	}
 	service_worked(s);
 }
@@ -128,7 +166,7 @@ service_start(struct service *s, struct why *why)
 	struct tables *t = s->state;
 
 	t->pool = pool_new(&s->loop, (size_t)t->conf->tables_threads,
-	    (size_t)t->conf->tables_queue_max, unix_lookup, on_done, why);
+	    (size_t)t->conf->tables_queue_max, look_up, on_done, drop, why);
 	return t->pool != NULL ? 0 : -1;
 }
 

@@ -5,10 +5,12 @@
 
 #include <sys/queue.h>
 
+#include "lib/base/buf.h"
+#include "lib/base/why.h"
 #include "lib/chan/chan.h"
+#include "lib/pool/pool.h"
 #include "tables/conf.h"
 
-struct pool;
 struct sandbox;
 struct service;
 
@@ -20,6 +22,12 @@ struct question {
 	struct chan *ch; /* NULL: router is gone, nobody wants the answer */
 	struct chan_head head;
 	TAILQ_ENTRY(question) link;
+
+	struct pool_job job;
+	char *map, *key; /* owned */
+	int answer;      /* as table_lookup() */
+	struct buf value;
+	struct why why;
 };
 
 struct tables {

@@ -3,7 +3,7 @@
  * One queue in, one list out, one mutex for both; a thread that finishes writes a byte to wake the
  * loop. Threads call nothing of lib/chan or lib/log: these belong to the loop.
  */
-#include "tables/pool.h"
+#include "lib/pool/pool.h"
 
 #include <errno.h>
 #include <event2/event.h>
@@ -18,10 +18,10 @@
 #include "lib/base/mem.h"
 #include "lib/base/panic.h"
 #include "lib/chan/loop.h"
-#include "lib/table/table.h"
+#include "lib/base/why.h"
 
 struct queue {
-	struct job *head, **tail;
+	struct pool_job *head, **tail;
 	size_t n;
 };
 
@@ -30,8 +30,8 @@ struct pool {
 	pthread_cond_t work;
 	struct queue waiting, finished;
 	bool stop;
-	pool_lookup_fn *lookup;
-	pool_done_fn *on_done;
+	pool_run_fn *run;
+	pool_done_fn *on_done, *drop;
 	size_t most;
 	pthread_t *threads;
 	size_t nthreads;
@@ -46,7 +46,7 @@ queue_init(struct queue *q)
 }
 
 static void
-queue_put(struct queue *q, struct job *job)
+queue_put(struct queue *q, struct pool_job *job)
 {
 	job->next = NULL;
 	*q->tail = job;
@@ -54,10 +54,10 @@ queue_put(struct queue *q, struct job *job)
 	q->n++;
 }
 
-static struct job *
+static struct pool_job *
 queue_take(struct queue *q)
 {
-	struct job *job = q->head;
+	struct pool_job *job = q->head;
 
 	if (job == NULL)
 		return NULL;
@@ -68,38 +68,12 @@ queue_take(struct queue *q)
 	return job;
 }
 
-struct job *
-job_new(struct str map, struct str key, int64_t deadline, void *arg)
-{
-	struct job *job = xcalloc(1, sizeof *job);
-
-	*job = (struct job){
-	    .map = str_dup(map), .key = str_dup(key), .deadline = deadline, .arg = arg};
-	buf_init(&job->value, TABLE_VALUE_MAX);
-	return job;
-}
-
-void
-job_free(struct job **jp)
-{
-	if (*jp == NULL)
-		return;
-	free((*jp)->map);
-	free((*jp)->key);
-	buf_free(&(*jp)->value);
-	free(*jp);
-	*jp = NULL;
-}
-
 static void
-job_run(const struct pool *p, struct job *job)
+job_run(const struct pool *p, struct pool_job *job)
 {
-	if (clock_ms() > job->deadline)
-		job->answer =
-		    why_temp(&job->why, "4.3.0", "the system's user database is too slow");
-	else
-		job->answer =
-		    p->lookup(str_from(job->map), str_from(job->key), &job->value, &job->why);
+	job->late = clock_ms() > job->deadline;
+	if (!job->late)
+		p->run(job);
 }
 
 static void *
@@ -110,7 +84,7 @@ thread_main(void *arg)
 
 	pthread_mutex_lock(&p->lock);
 	for (;;) {
-		struct job *job;
+		struct pool_job *job;
 		while ((job = queue_take(&p->waiting)) == NULL && !p->stop)
 			pthread_cond_wait(&p->work, &p->lock);
 		if (job == NULL)
@@ -137,7 +111,7 @@ on_wake(evutil_socket_t fd, KP_UNUSED short what, void *arg)
 		fatal_sys("wake-up of the pool");
 	for (;;) {
 		pthread_mutex_lock(&p->lock);
-		struct job *job = queue_take(&p->finished);
+		struct pool_job *job = queue_take(&p->finished);
 		pthread_mutex_unlock(&p->lock);
 		if (job == NULL)
 			return;
@@ -166,8 +140,8 @@ threads_start(struct pool *p, size_t n, struct why *why)
 }
 
 struct pool *
-pool_new(struct loop *loop, size_t threads, size_t most, pool_lookup_fn *lookup,
-    pool_done_fn *on_done, struct why *why)
+pool_new(struct loop *loop, size_t threads, size_t most, pool_run_fn *run, pool_done_fn *on_done,
+    pool_done_fn *drop, struct why *why)
 {
 	struct pool *p = xcalloc(1, sizeof *p);
 
@@ -175,8 +149,9 @@ pool_new(struct loop *loop, size_t threads, size_t most, pool_lookup_fn *lookup,
 	pthread_cond_init(&p->work, NULL);
 	queue_init(&p->waiting);
 	queue_init(&p->finished);
-	p->lookup = lookup;
+	p->run = run;
 	p->on_done = on_done;
+	p->drop = drop;
 	p->most = most;
 	p->wake = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
 	if (p->wake == -1)
@@ -193,20 +168,20 @@ void
 pool_free(struct pool **pp)
 {
 	struct pool *p = *pp;
-	struct job *job;
+	struct pool_job *job;
 
 	if (p == NULL)
 		return;
 	pthread_mutex_lock(&p->lock);
 	p->stop = true;
 	while ((job = queue_take(&p->waiting)) != NULL)
-		job_free(&job);
+		p->drop(job);
 	pthread_cond_broadcast(&p->work);
 	pthread_mutex_unlock(&p->lock);
 	for (size_t i = 0; i < p->nthreads; i++)
 		pthread_join(p->threads[i], NULL);
 	while ((job = queue_take(&p->finished)) != NULL)
-		job_free(&job);
+		p->drop(job);
 	event_free(p->event);
 	fd_close(&p->wake);
 	free(p->threads);
@@ -216,8 +191,8 @@ pool_free(struct pool **pp)
 	*pp = NULL;
 }
 
-int
-pool_add(struct pool *p, struct job *job, struct why *why)
+bool
+pool_add(struct pool *p, struct pool_job *job)
 {
 	pthread_mutex_lock(&p->lock);
 	bool full = p->waiting.n >= p->most;
@@ -226,6 +201,5 @@ pool_add(struct pool *p, struct job *job, struct why *why)
 		pthread_cond_signal(&p->work);
 	}
 	pthread_mutex_unlock(&p->lock);
-	return full ? why_temp(why, "4.3.2", "too many lookups wait for the system's user database")
-		    : 0;
+	return !full;
 }

@@ -1,0 +1,326 @@
+# SPDX-License-Identifier: ISC
+"""AUTH (RFC 4954), with real clients and backends on the other side."""
+
+import base64
+import os
+import re
+import shutil
+import signal
+import smtplib
+import socket
+import subprocess
+import tempfile
+import threading
+import time
+
+import pytest
+
+from conftest import IS_ROOT, Suite, root_only, wait_until
+
+PASSWORD = "tr0ub4dor & 3 horses"
+PLAIN = "smtpd_sasl_security_options = noanonymous"
+SUBMISSION = [("submission", "smtpd_sasl_auth_enable = yes"), ("submission", "smtpd_tls_auth_only = no"), ("submission", PLAIN),
+              ("submission", "always_add_missing_headers = yes"), ("submission", "smtpd_client_connection_count_limit = 0")]
+
+
+def b64(*parts):
+    return base64.b64encode(b"\0".join(p.encode() if isinstance(p, str) else p for p in parts)).decode()
+
+
+class Line:
+    """An SMTP client that says what it is told."""
+
+    def __init__(self, port, ehlo=True):
+        self.socket = socket.create_connection(("127.0.0.1", port), timeout=20)
+        self.file = self.socket.makefile("rb")
+        assert self.reply().startswith("220 ")
+        if ehlo:
+            self.features = self.say("EHLO client.example").splitlines()
+
+    def reply(self):
+        lines = []
+        while True:
+            line = self.file.readline().decode().rstrip("\r\n")
+            lines.append(line)
+            if line[3:4] != "-":
+                return "\n".join(lines)
+
+    def say(self, text):
+        self.socket.sendall(text.encode() + b"\r\n")
+        return self.reply()
+
+    def close(self):
+        self.socket.close()
+
+
+@pytest.fixture(scope="module")
+def suite_with_users():
+    s = Suite()
+    s.start("mynetworks = 192.0.2.0/24", services=SUBMISSION)
+    for name, extra in (("ann@example.org", []), ("bob", ["--scheme", "crypt"]), ("carl", ["--scheme", "scram"])):
+        s.kingpost("user", "add", *extra, name, input=PASSWORD + "\n")
+    yield s
+    s.end()
+
+
+@pytest.fixture
+def line(suite_with_users):
+    made = []
+
+    def make(**kw):
+        made.append(Line(suite_with_users.submission_port, **kw))
+        return made[-1]
+    yield make
+    for each in made:
+        each.close()
+
+
+def test_users_are_listed_and_kept(suite_with_users):
+    s = suite_with_users
+    rows = dict(re.split(r"\s{2,}", row, maxsplit=1) for row in s.kingpost("user", "list").out.splitlines())
+    assert {k: v.strip() for k, v in rows.items()} == {"ann@example.org": "crypt scram", "bob": "crypt", "carl": "scram"}
+    done = s.kingpost("user", "add", "BOB", input="x\n", check=False)
+    assert done.returncode != 0 and "there is such an account" in done.err
+    done = s.kingpost("user", "delete", "nobody@example.org", check=False)
+    assert done.returncode != 0 and "no such account" in done.err
+    data = f"{s.root}/spool/auth/data.mdb"
+    with open(data, "rb") as f:
+        assert PASSWORD.encode() not in f.read()
+    assert os.stat(data).st_mode & 0o077 == 0
+
+
+def test_offered_where_it_is_enabled(suite_with_users, line):
+    assert "250-AUTH SCRAM-SHA-256 SCRAM-SHA-1 PLAIN LOGIN" in line().features
+    c = Line(suite_with_users.port)
+    assert not [f for f in c.features if "AUTH" in f]
+    assert c.say("AUTH PLAIN").startswith("503 5.5.1 Error: authentication not enabled")
+    c.close()
+
+
+@pytest.mark.parametrize("user", ["ann@example.org", "Ann@Example.ORG", "bob", "carl"])
+@pytest.mark.parametrize("mechanism", ["PLAIN", "LOGIN"])
+def test_python_logs_in(suite_with_users, user, mechanism):
+    c = suite_with_users.smtp(suite_with_users.submission_port)
+    c.ehlo()
+    c.user, c.password = user, PASSWORD
+    method = c.auth_plain if mechanism == "PLAIN" else c.auth_login
+    for initial in (True, False):
+        code, text = c.auth(mechanism, method, initial_response_ok=initial)
+        assert (code, text) == (235, b"2.7.0 Authentication successful")
+        c.close()
+        c.connect("127.0.0.1", suite_with_users.submission_port)
+        c.ehlo()
+    c.close()
+
+
+@pytest.mark.parametrize("user,password", [("ann@example.org", "wrong"), ("nobody", PASSWORD), ("bob", PASSWORD + "x"), ("carl", "wrong"),
+                                           ("ann@example.org", "x" * 5000)])
+def test_wrong_ones_look_the_same(line, user, password):
+    assert line().say("AUTH PLAIN " + b64("", user, password)) == "535 5.7.8 Error: authentication failed: (reason unavailable)"
+
+
+def test_failure_is_logged_as_postfix_does(suite_with_users, line):
+    c = line()
+    c.say("AUTH LOGIN")
+    assert c.say(b64("eve")) == "334 " + b64("Password:")
+    assert c.say(b64("guess")).startswith("535 5.7.8 ")
+    suite_with_users.wait_log(r"warning: \S+\[127\.0\.0\.1\]: SASL LOGIN authentication failed: .*, sasl_username=eve\n")
+    c.say("QUIT")
+    suite_with_users.wait_log(r"disconnect from \S+ ehlo=1 auth=0/1 quit=1 commands=2/3\n")
+
+
+def gsasl(port, mechanism, user, password, *extra):
+    return subprocess.run(["gsasl", "--smtp", "--client", f"--connect=127.0.0.1:{port}", "--mechanism", mechanism, "-a", user, "-p", password,
+                           "--no-starttls", "--quality-of-protection=qop-auth", *extra], input=b"", stdout=subprocess.PIPE,
+                          stderr=subprocess.STDOUT, timeout=30)
+
+
+@pytest.mark.parametrize("mechanism", ["SCRAM-SHA-256", "SCRAM-SHA-1", "PLAIN", "LOGIN"])
+def test_gsasl_logs_in(suite_with_users, mechanism):
+    done = gsasl(suite_with_users.submission_port, mechanism, "ann@example.org", PASSWORD)
+    assert b"235 2.7.0" in done.stdout, done.stdout
+
+
+@pytest.mark.parametrize("user,password", [("ann@example.org", "wrong"), ("nobody", PASSWORD), ("bob", PASSWORD)])
+def test_gsasl_is_refused(suite_with_users, user, password):
+    done = gsasl(suite_with_users.submission_port, "SCRAM-SHA-256", user, password)
+    assert b"235 2.7.0" not in done.stdout and b"535 5.7.8" in done.stdout, done.stdout
+
+
+def test_unknown_names_have_a_salt_of_their_own(line):
+    def salt(name):
+        c = line()
+        c.say("AUTH SCRAM-SHA-256")
+        return re.search(r"s=([^,]+),i=(\d+)", base64.b64decode(c.say(b64(f"n,,n={name},r=abcdefgh"))[4:]).decode()).groups()
+    assert salt("ghost") == salt("ghost") != salt("phantom")
+    assert salt("ghost")[1] == salt("ann@example.org")[1]
+
+
+def test_swaks_sends_after_auth_only(suite_with_users, sink):
+    s = suite_with_users
+    port = s.submission_port
+    base = ["swaks", "--server", f"127.0.0.1:{port}", "--helo", "client.example", "--from", "ann@example.org", "--to", "x@elsewhere.invalid"]
+    done = subprocess.run(base, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, timeout=30)
+    assert "554 5.7.1 <x@elsewhere.invalid>: Relay access denied" in done.stdout, done.stdout
+    done = subprocess.run([*base, "--auth", "LOGIN", "--auth-user", "ann@example.org", "--auth-password", PASSWORD], stdout=subprocess.PIPE,
+                          stderr=subprocess.STDOUT, text=True, timeout=30)
+    assert done.returncode == 0, done.stdout
+    s.wait_log(r": client=\S+\[127\.0\.0\.1\], sasl_method=LOGIN, sasl_username=ann@example\.org\n")
+
+
+def test_missing_headers_are_added_and_proto_says_authenticated(suite_with_users):
+    s = suite_with_users
+    c = s.smtp(s.submission_port)
+    c.login("bob", PASSWORD)
+    to = "kptest1" if IS_ROOT else os.environ.get("USER", "root")
+    c.sendmail("bob@example.org", [to], "Subject: bare\r\n\r\nbody\r\n")
+    c.quit()
+    text = s.wait_mail(having=b"Subject: bare")[0][1].decode()
+    for header in ("Date: ", "Message-Id: <", "From: bob@example.org"):
+        assert f"\n{header}" in text, text
+    assert " with ESMTPA id " in text and "Authenticated sender" not in text
+
+
+def test_dsn_is_for_the_authenticated(line):
+    c = line()
+    assert not [f for f in c.features if "DSN" in f]
+    assert c.say("MAIL FROM:<a@example.org> RET=HDRS").startswith("555 ")
+    assert c.say("AUTH PLAIN " + b64("", "bob", PASSWORD)).startswith("235 ")
+    assert "250-DSN" in c.say("EHLO client.example").splitlines()
+    assert c.say("MAIL FROM:<a@example.org> RET=HDRS AUTH=<>").startswith("250 ")
+
+
+def test_order_of_commands(line):
+    c = line(ehlo=False)
+    assert c.say("AUTH PLAIN").startswith("503 5.5.1 ")
+    c = line()
+    assert c.say("AUTH").startswith("501 5.5.4 ")
+    assert c.say("AUTH PLAIN a b").startswith("501 5.5.4 ")
+    assert c.say("AUTH NTLM").startswith("504 5.5.4 ")
+    assert c.say("AUTH EXTERNAL =").startswith("504 5.5.4 ")
+    c.say("MAIL FROM:<a@example.org>")
+    assert c.say("AUTH PLAIN").startswith("503 5.5.1 Error: MAIL transaction in progress")
+    c.say("RSET")
+    assert c.say("auth plain " + b64("", "bob", PASSWORD)).startswith("235 2.7.0 ")
+    assert c.say("AUTH PLAIN " + b64("", "bob", PASSWORD)).startswith("503 5.5.1 Error: already authenticated")
+
+
+def test_malformed_exchanges(line):
+    c = line()
+    assert c.say("AUTH PLAIN !!!!").startswith("501 5.5.2 ")
+    assert c.say("AUTH PLAIN") == "334 "
+    assert c.say("*").startswith("501 5.7.0 ")
+    c.say("AUTH LOGIN")
+    assert c.say("Zm9v=").startswith("501 5.5.2 ")
+    c.say("AUTH PLAIN")
+    assert c.say("A" * 12300).startswith("500 5.5.6 ")
+    c.say("AUTH PLAIN")
+    assert c.say(b64("no nul here")).startswith("535 ")
+    c.say("AUTH PLAIN")
+    assert c.say(b64("someone else", "bob", PASSWORD)).startswith("535 ")
+    assert c.say("AUTH PLAIN " + b64("", "bob", PASSWORD)).startswith("235 ")
+
+
+def test_long_initial_response(line):
+    assert line().say("AUTH PLAIN " + b64("", "bob", "x" * 6000)).startswith("535 ")
+    assert line().say("NOOP " + "x" * 3000).startswith("500 5.5.2 ")
+
+
+def test_nothing_may_be_pipelined(line):
+    c = line()
+    c.socket.sendall(b"AUTH PLAIN " + b64("", "bob", PASSWORD).encode() + b"\r\nMAIL FROM:<a@example.org>\r\n")
+    assert c.reply().startswith("554 5.5.0 ")
+
+
+def test_a_client_that_leaves_takes_its_exchange_along(suite_with_users, line):
+    for _ in range(20):
+        c = line()
+        c.say("AUTH SCRAM-SHA-256")
+        c.close()
+    assert line().say("AUTH PLAIN " + b64("", "bob", PASSWORD)).startswith("235 ")
+
+
+def test_many_at_once(suite_with_users):
+    answers = []
+
+    def log_in():
+        c = Line(suite_with_users.submission_port)
+        answers.append(c.say("AUTH PLAIN " + b64("", "ann@example.org", PASSWORD)))
+        c.close()
+    threads = [threading.Thread(target=log_in) for _ in range(30)]
+    for t in threads:
+        t.start()
+    for t in threads:
+        t.join(60)
+    assert len(answers) == 30 and all(a.startswith("235 ") for a in answers), answers
+
+
+def test_changed_and_deleted_accounts(suite_with_users, line):
+    s = suite_with_users
+    s.kingpost("user", "add", "dora", input="first\n")
+    assert line().say("AUTH PLAIN " + b64("", "dora", "first")).startswith("235 ")
+    s.kingpost("user", "passwd", "dora", input="second\n")
+    assert line().say("AUTH PLAIN " + b64("", "dora", "first")).startswith("535 ")
+    assert line().say("AUTH PLAIN " + b64("", "dora", "second")).startswith("235 ")
+    s.kingpost("user", "delete", "dora")
+    assert line().say("AUTH PLAIN " + b64("", "dora", "second")).startswith("535 ")
+
+
+def test_keeper_dies_in_the_middle(suite_with_users, line):
+    s = suite_with_users
+    c = line()
+    assert c.say("AUTH LOGIN").startswith("334 ")
+    old = list(s.pids("keeper"))
+    os.kill(old[0], signal.SIGKILL)
+    wait_until(lambda: list(s.pids("keeper")) not in ([], old), 20, "a new keeper")
+    assert c.say(b64("bob")) == "454 4.7.0 Temporary authentication failure"
+    wait_until(lambda: [f for f in Line(s.submission_port).features if "AUTH" in f], 20, "an offer")
+    assert c.say("AUTH PLAIN " + b64("", "bob", PASSWORD)).startswith("235 ")
+
+
+@root_only
+def test_only_root_changes_accounts(suite_with_users):
+    s = suite_with_users
+    done = s.command("sbin/kingpost", "user", "add", "mallory", input="x\n", check=False, user="nobody")
+    assert done.returncode != 0
+    assert "mallory" not in s.kingpost("user", "list").out
+
+
+def test_accounts_while_the_suite_is_down(suite):
+    suite.start(services=SUBMISSION)
+    suite.stop()
+    suite.kingpost("user", "add", "early", input=PASSWORD + "\n")
+    assert "early" in suite.kingpost("user", "list").out
+    suite.start_again()
+    c = Line(suite.submission_port)
+    assert c.say("AUTH PLAIN " + b64("", "early", PASSWORD)).startswith("235 ")
+    c.close()
+    assert "early" in suite.kingpost("user", "list").out
+
+
+def test_not_without_encryption_by_default(suite):
+    suite.start(services=[("submission", "smtpd_sasl_auth_enable = yes")])
+    c = Line(suite.submission_port)
+    assert not [f for f in c.features if "AUTH" in f]
+    assert c.say("AUTH PLAIN").startswith("538 5.7.11 ")
+    c.close()
+
+
+def test_options_filter_exceptions_and_old_clients(suite):
+    suite.start("smtpd_sasl_local_domain = example.org", services=[
+        ("submission", "smtpd_sasl_auth_enable = yes"), ("submission", "smtpd_tls_auth_only = no"), ("submission", "broken_sasl_auth_clients = yes"),
+        ("submission", "smtpd_sasl_mechanism_filter = !SCRAM-SHA-1, static:rest"), ("submission", "smtpd_sasl_authenticated_header = yes"),
+        ("other", "program = smtpd"), ("other", f"listen = 127.0.0.1:{(port := suite.port + 1)}"), ("other", "smtpd_sasl_auth_enable = yes"),
+        ("other", "smtpd_tls_auth_only = no"), ("other", PLAIN), ("other", "smtpd_sasl_exceptions_networks = 127.0.0.0/8")])
+    suite.kingpost("user", "add", "ann", input=PASSWORD + "\n")
+    c = Line(suite.submission_port)
+    assert [f for f in c.features if "AUTH" in f] == ["250-AUTH SCRAM-SHA-256", "250 AUTH=SCRAM-SHA-256"]
+    assert c.say("AUTH PLAIN").startswith("538 5.7.11 ")
+    assert c.say("AUTH SCRAM-SHA-1").startswith("504 5.5.4 ")
+    c.close()
+    c = Line(port)
+    assert not [f for f in c.features if "AUTH" in f]
+    assert c.say("AUTH PLAIN").startswith("503 5.5.1 ")
+    c.close()
+    assert b"235 2.7.0" in gsasl(suite.submission_port, "SCRAM-SHA-256", "ann", PASSWORD).stdout
+    assert "ann@example.org" in suite.kingpost("user", "list").out
