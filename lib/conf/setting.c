@@ -287,13 +287,22 @@ settings_find(const struct settings *s, struct str name)
 	return NULL;
 }
 
+/* A number whose default is another setting's value: master sends it. */
+static bool
+refers(const struct setting *row)
+{
+	return row->type != SETTING_TEXT && row->type != SETTING_LIST &&
+	       row->type != SETTING_COMMAND && strchr(row->def, '$') != NULL;
+}
+
 void
 settings_init(const struct settings *s, void *conf)
 {
 	struct why why;
 
 	for (size_t i = 0; i < s->n; i++)
-		if (setting_set(&s->rows[i], conf, str_from(s->rows[i].def), &why) == -1)
+		if (!refers(&s->rows[i]) &&
+		    setting_set(&s->rows[i], conf, str_from(s->rows[i].def), &why) == -1)
 			panic("default of %s: %s", s->rows[i].name, why.text);
 }
 
