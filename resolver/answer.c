@@ -214,7 +214,7 @@ record_read(struct answer *a, const struct cursor *c, const struct raw *r)
 		good = data_fixed(a, c, r, 16);
 	else if (r->type == DNS_MX)
 		good = data_mx(a, c, r, record);
-	else if (r->type == DNS_PTR || r->type == DNS_CNAME)
+	else if (r->type == DNS_PTR || r->type == DNS_CNAME || r->type == DNS_NS)
 		good = data_name(a, c, r, 0);
 	else if (r->type == DNS_TXT)
 		good = data_txt(a, c, r);

@@ -239,7 +239,7 @@ static bool
 type_is_known(uint64_t type)
 {
 	static const uint16_t known[] = {
-	    DNS_A, DNS_CNAME, DNS_PTR, DNS_MX, DNS_TXT, DNS_AAAA, DNS_TLSA};
+	    DNS_A, DNS_NS, DNS_CNAME, DNS_PTR, DNS_MX, DNS_TXT, DNS_AAAA, DNS_TLSA};
 
 	for (size_t i = 0; i < NELEM(known); i++)
 		if (known[i] == type)

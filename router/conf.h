@@ -29,6 +29,7 @@ struct router_conf {
 	struct setting_list local_recipient_maps;
 	struct setting_list transport_maps;
 	struct setting_list access_maps;
+	struct setting_list access_tables;
 	char *relayhost;
 	char *default_transport;
 	char *local_transport;

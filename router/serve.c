@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: ISC */
 /*
- * RESOLVE, EXPAND, LOOKUP, MAILBOX and EXPLAIN: each handler makes a question, each run_ function
+ * RESOLVE, EXPAND, LOOKUP, MAILBOX, ACCESS and EXPLAIN: each handler makes a question, each run_ function
  * answers it. Whoever asks is one of our own programs, and still hostile: text is bounded by the
  * message's declaration, and parsed before use.
  */
@@ -15,6 +15,7 @@
 #include "lib/base/why.h"
 #include "lib/metrics/metrics.h"
 #include "lib/service/service.h"
+#include "router/access.h"
 #include "router/expand.h"
 #include "router/explain.h"
 #include "router/mailbox.h"
@@ -229,6 +230,27 @@ run_lookup(struct query *q, const struct question *question)
 	return answer;
 }
 
+/* `a` is the table, `b` the kind's digit and the key. A table that the configuration does not name is
+ * not opened, whoever asks. */
+static int
+run_access(struct query *q, const struct question *question)
+{
+	struct why why = {0};
+	struct buf value;
+
+	buf_init(&value, TABLE_VALUE_MAX);
+	int answer = access_find(q, question->a, (enum access_kind)(question->b.p[0] - '0'),
+	    str_from_at(question->b, 1), &value, &why);
+	if (answer == TABLE_ERROR) {
+		refuse(question, &why);
+	} else if (answer != TABLE_ASKED) {
+		struct msg_found msg = {.found = answer == TABLE_FOUND, .value = buf_view(&value)};
+		chan_reply(question->ch, &question->head, MSG_FOUND, &msg);
+	}
+	buf_free(&value);
+	return answer;
+}
+
 static int
 mailbox_reply(struct query *q, const struct question *question,
     int (*find)(struct query *, struct str, struct mailbox *, struct why *))
@@ -305,6 +327,18 @@ on_lookup(struct chan *ch, const struct chan_head *head, union msg_any *msg)
 }
 
 static void
+on_access(struct chan *ch, const struct chan_head *head, union msg_any *msg)
+{
+	struct buf key;
+
+	buf_init(&key, MSG_VALUE_MAX);
+	if (buf_byte(&key, (char)('0' + msg->access.kind)) == 0 &&
+	    buf_str(&key, msg->access.key) == 0)
+		question_serve(ch, head, msg->access.map, buf_view(&key), run_access);
+	buf_free(&key);
+}
+
+static void
 on_mailbox(struct chan *ch, const struct chan_head *head, union msg_any *msg)
 {
 	question_serve(ch, head, msg->mailbox.name, STR_EMPTY,
@@ -322,6 +356,7 @@ const struct chan_rule serve_partners[] = {
     {MSG_EXPAND,  on_expand },
     {MSG_LOOKUP,  on_lookup },
     {MSG_MAILBOX, on_mailbox},
+    {MSG_ACCESS,  on_access },
     {MSG_NONE,    NULL      },
 };
 

@@ -38,7 +38,7 @@ static const struct setting rows[] = {
 	S, relay_domains, "", "domains of others that mail is taken for from anywhere"),
     SETTING_LIST_ROW(
 	S, relay_recipient_maps, "", "tables of the valid addresses in relay_domains; empty: all"),
-    SETTING_LIST_ROW(S, parent_domain_matches_subdomains, "relay_domains",
+    SETTING_LIST_ROW(S, parent_domain_matches_subdomains, "relay_domains, smtpd_access_maps",
 	"lists in which a domain stands for its subdomains, too"),
     SETTING_LIST_ROW(
 	S, alias_maps, "lmdb:etc/aliases", "tables of local aliases, built by newaliases"),
@@ -48,6 +48,9 @@ static const struct setting rows[] = {
 	S, transport_maps, "", "tables from an address or domain to transport:nexthop"),
     SETTING_LIST_ROW(S, access_maps, "",
 	"tables that other programs may ask about clients, senders and recipients"),
+    SETTING_LIST_ROW(S, access_tables, "",
+	"more tables that smtpd and cleanup may ask; those that a restriction list, a class or a "
+	"list of checks names are added by master"),
     SETTING_TEXT_ROW(
 	S, relayhost, "", "next hop of all mail that is not local: host, [host], host:port"),
     SETTING_TEXT_ROW(S, default_transport, "smtp", "transport[:nexthop] of remote domains"),

@@ -30,4 +30,13 @@ void settings_all_init(struct settings_all *all, const struct layout *layout);
  */
 size_t settings_check_trust(struct config *config, struct buf *errors);
 
+/* The tables that restriction lists, classes and lists of checks name, in all services: what
+ * router's access_tables is made of. Items apart by commas, added to what `out` holds. */
+void settings_access_tables(struct config *config, struct buf *out);
+
+/* Missing, unreadable and mismatching certificate files of smtpd's services, and those that expire
+ * soon; `problem` is called for each service that has such. */
+void settings_check_certificates(struct config *c,
+    void (*problem)(void *arg, const char *service, const char *text), void *arg);
+
 #endif

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: ISC */
 /*
  * Trust is explicit: a configuration that would let outsiders relay is refused, unless it says that
- * it means to. Asked are the two things that open a relay as it stands: who counts as our own
- * client, and which domains we relay for.
+ * it means to. Asked are who counts as our own client, which domains we relay for, and what the
+ * restriction lists make of it.
  */
 #include "settings/all.h"
 
@@ -14,6 +14,7 @@
 #include "lib/base/buf.h"
 #include "lib/base/why.h"
 #include "lib/mail/networks.h"
+#include "settings/relay.h"
 
 struct trust {
 	struct config *config;
@@ -104,6 +105,31 @@ check_relay_domains(struct trust *t, bool open_relay)
 	list_free(&list);
 }
 
+/* A list that is malformed, or one that lets anybody send anywhere. */
+static void
+check_restrictions(struct trust *t, size_t service, bool open_relay)
+{
+	struct relay_lists lists;
+	struct conf_place place;
+	const char *setting;
+	struct why why;
+
+	if (relay_lists_parse(&lists, t->config, service, &setting, &why) == -1) {
+		(void)value_of(t, service, setting, &place);
+		fault(t, &place, "%s: %s", setting, why.text);
+		return;
+	}
+	struct relay_answer a = relay_ask(&lists, CLIENT_OUTSIDE, TO_ELSEWHERE);
+	if (a.outcome == RELAY_PASSES && !open_relay) {
+		(void)value_of(t, service, "smtpd_relay_restrictions", &place);
+		fault(t, &place,
+		    "the restrictions of service %s let anybody send anywhere (%s): an open relay; "
+		    "if that is meant, say \"open_relay = yes\"",
+		    config_service_name(t->config, service), a.by);
+	}
+	relay_lists_clear(&lists);
+}
+
 size_t
 settings_check_trust(struct config *config, struct buf *errors)
 {
@@ -111,8 +137,10 @@ settings_check_trust(struct config *config, struct buf *errors)
 	bool open_relay = strcmp(value_of(&t, 0, "open_relay", NULL), "yes") == 0;
 
 	for (size_t i = 1; i <= config_services(config); i++)
-		if (strcmp(config_service_program(config, i), "smtpd") == 0)
+		if (strcmp(config_service_program(config, i), "smtpd") == 0) {
 			check_networks(&t, i, open_relay);
+			check_restrictions(&t, i, open_relay);
+		}
 	check_relay_domains(&t, open_relay);
 	return t.faults;
 }

@@ -11,6 +11,9 @@ enum { BARE_NEWLINE_YES, BARE_NEWLINE_REJECT, BARE_NEWLINE_NORMALIZE, BARE_NEWLI
 /* smtpd_dsn_clients */
 enum { DSN_CLIENTS_AUTHENTICATED, DSN_CLIENTS_ALL };
 
+/* smtpd_upstream_proxy_protocol */
+enum { UPSTREAM_NONE, UPSTREAM_HAPROXY };
+
 /* protocol */
 enum { PROTOCOL_SMTP, PROTOCOL_LMTP };
 
@@ -70,6 +73,9 @@ struct smtpd_conf {
 	int64_t postscreen_dnsbl_timeout;
 	int64_t stress_threshold;
 	struct setting_list smtpd_authorized_xclient_hosts;
+	int64_t smtpd_upstream_proxy_protocol;
+	int64_t smtpd_upstream_proxy_timeout;
+	struct setting_list smtpd_upstream_proxy_hosts;
 	struct setting_list smtpd_authorized_xforward_hosts;
 	int64_t protocol;
 	struct setting_list fast_flush_domains;

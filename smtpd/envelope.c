@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: ISC */
 /*
  * MAIL and RCPT (RFC 5321 4.1.1.2, 4.1.1.3). A recipient is resolved once, here: the route found
- * travels with the envelope. Relay is for trusted clients and for our own and relay domains;
- * whatever router cannot tell is refused for now.
+ * travels with the envelope, and whatever router cannot tell is refused for now. Who may send to
+ * whom is for the gates to say (restrict.c).
  */
 #include "smtpd/envelope.h"
 
@@ -182,41 +182,14 @@ cmd_mail(struct session *s, struct str argument)
 
 /* --- RCPT --- */
 
-/* Refuses the recipient `address`; the text begins with it, as Postfix's. */
+/* router cannot tell where mail to `address` goes. */
 static void
-reject_rcpt(struct session *s, struct str address, int smtp, const char *code, const char *text)
+reject_rcpt(struct session *s, struct str address, const struct why *reason)
 {
 	struct why why;
 
-	if (smtp >= 500)
-		why_perm(&why, code, "<%.*s>: %s", STR_ARG(address), text);
-	else
-		why_temp(&why, code, "<%.*s>: %s", STR_ARG(address), text);
-	why.smtp = smtp;
+	why_temp(&why, "4.3.0", "<%.*s>: %s", STR_ARG(address), reason->text);
 	session_reject(s, s->command->verb, address, &why);
-}
-
-/* Whether mail to this route may come in from this client; replies where not. */
-static bool
-may_pass(struct session *s, struct str address, const struct route *route, const struct why *why)
-{
-	char text[sizeof why->text + 40];
-
-	if (route == NULL) {
-		reject_rcpt(s, address, 451, "4.3.0", why->text);
-		return false;
-	}
-	if (!s->trusted && s->login == NULL &&
-	    (route->class == CLASS_REMOTE || route->class == CLASS_NONE)) {
-		reject_rcpt(s, address, 554, "5.7.1", "Relay access denied");
-		return false;
-	}
-	if (!route->known) {
-		snprintf(text, sizeof text, "Recipient address rejected: %s", route->why->text);
-		reject_rcpt(s, address, 550, route->why->code, text);
-		return false;
-	}
-	return true;
 }
 
 static void
@@ -255,7 +228,8 @@ on_rcpt_route(struct session *s, struct route *route, const struct why *why)
 {
 	struct rcpt *r = &s->tx->pending;
 
-	if (!may_pass(s, str_from(r->original), route, why)) {
+	if (route == NULL) {
+		reject_rcpt(s, str_from(r->original), why);
 		rcpt_clear(r);
 		return;
 	}
@@ -297,14 +271,28 @@ cmd_rcpt(struct session *s, struct str argument)
 /* --- VRFY --- */
 
 static void
+on_vrfy_judged(struct session *s, const struct why *why)
+{
+	if (why != NULL)
+		session_reject(s, "VRFY", str_from(s->verify), why);
+	else
+		session_reply(s, 252, "2.0.0", "%s", s->verify_route->address);
+	free(s->verify);
+	s->verify = NULL;
+	route_drop(&s->verify_route);
+}
+
+static void
 on_vrfy_route(struct session *s, struct route *route, const struct why *why)
 {
-	char *said = s->verify;
-
-	s->verify = NULL;
-	if (may_pass(s, str_from(said), route, why))
-		session_reply(s, 252, "2.0.0", "%s", route->address);
-	free(said);
+	if (route == NULL) {
+		reject_rcpt(s, str_from(s->verify), why);
+		free(s->verify);
+		s->verify = NULL;
+		return;
+	}
+	s->verify_route = route_hold(route);
+	stage_begin(s, STAGE_VRFY, on_vrfy_judged);
 }
 
 void

@@ -7,4 +7,6 @@ struct gate;
 
 extern const struct gate gate_limits, gate_screen;
 
+extern const struct gate gate_restrict; /* the restriction lists: restrict.c */
+
 #endif

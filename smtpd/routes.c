@@ -55,7 +55,7 @@ routes_forget(struct server *server)
 	server->routes = map_new();
 }
 
-static struct route *
+struct route *
 route_make(const struct msg_route *msg)
 {
 	struct route *route = xcalloc(1, sizeof *route);

@@ -9,6 +9,8 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "lib/base/attr.h"
+#include "lib/msg/msg.h"
 #include "smtpd/smtpd.h"
 
 struct route {
@@ -29,6 +31,9 @@ struct route {
  * it is known, else later, and the session waits.
  */
 void route_ask(struct session *s, const struct addr *addr, route_then_fn *then);
+
+/* From router's answer; one user holds it. */
+struct route *route_make(const struct msg_route *msg) KP_MUST_USE;
 
 struct route *route_hold(struct route *route);
 void route_drop(struct route **routep);

@@ -25,7 +25,9 @@
 #include "lib/service/service.h"
 #include "smtpd/auth.h"
 #include "smtpd/client.h"
+#include "smtpd/haproxy.h"
 #include "smtpd/limits.h"
+#include "smtpd/restrict.h"
 #include "smtpd/routes.h"
 #include "smtpd/screen.h"
 #include "smtpd/sandbox.h"
@@ -101,7 +103,10 @@ server_accept(struct server *server, int fd, const struct sockaddr_storage *sa)
 	}
 	struct session *s = session_new(server, fd, sa);
 	measure(server);
-	client_lookup(s);
+	if (server->conf->smtpd_upstream_proxy_protocol == UPSTREAM_HAPROXY)
+		haproxy_begin(s);
+	else
+		client_lookup(s);
 	return s;
 }
 
@@ -236,9 +241,13 @@ server_start(struct service *service, struct why *why)
 		&server->xclient_hosts, &server->conf->smtpd_authorized_xclient_hosts, why) == -1 ||
 	    networks_parse(&server->xforward_hosts, &server->conf->smtpd_authorized_xforward_hosts,
 		why) == -1 ||
+	    networks_parse(&server->proxy_hosts, &server->conf->smtpd_upstream_proxy_hosts, why) ==
+		-1 ||
 	    screen_open(server, why) == -1)
 		return -1;
 	if (smtpd_tls_start(server, early != NULL ? early->ca : NULL, why) == -1)
+		return -1;
+	if (restrict_start(server, why) == -1)
 		return -1;
 	if (auth_start(server, why) == -1)
 		return -1;
@@ -262,12 +271,14 @@ server_free(struct server **sp)
 	while ((s = TAILQ_FIRST(&server->sessions)) != NULL)
 		session_free(&s);
 	close_listeners(server);
+	restrict_stop(server);
 	smtpd_tls_stop(server);
 	networks_clear(&server->trusted);
 	auth_stop(server);
 	networks_clear(&server->exempt);
 	networks_clear(&server->xclient_hosts);
 	networks_clear(&server->xforward_hosts);
+	networks_clear(&server->proxy_hosts);
 	screen_close(server);
 	map_free(&server->names, free);
 	routes_forget(server);
@@ -402,6 +413,18 @@ static const struct chan_rule from_others[] = {
     {MSG_NONE, NULL},
 };
 
+static const struct chan_rule from_operator[] = {
+    {MSG_EXPLAIN, restrict_explain},
+    {MSG_NONE,    NULL            },
+};
+
+static void
+on_operator_gone(struct service *service, struct chan *ch)
+{
+	if (service->state != NULL)
+		restrict_explain_drop(service->state, ch);
+}
+
 static const struct service_peer peers[] = {
     {PROGRAM_PICKUP,   from_pickup, NULL,       NULL           },
     {PROGRAM_ROUTER,   from_router, NULL,       on_router_gone },
@@ -410,6 +433,7 @@ static const struct service_peer peers[] = {
     {PROGRAM_LIMITER,  from_others, on_limiter, NULL           },
     {PROGRAM_KEEPER,   from_keeper, on_keeper,  on_keeper_gone },
     {PROGRAM_QMGR,     from_others, NULL,       NULL           },
+    {PROGRAM_MASTER,   from_operator, NULL,     on_operator_gone},
     {PROGRAM_NONE,     NULL,        NULL,       NULL           },
 };
 

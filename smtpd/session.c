@@ -34,6 +34,7 @@
 #include "smtpd/command.h"
 #include "smtpd/data.h"
 #include "smtpd/envelope.h"
+#include "smtpd/haproxy.h"
 #include "smtpd/limits.h"
 #include "smtpd/routes.h"
 #include "smtpd/server.h"
@@ -531,6 +532,33 @@ set_address(struct session *s, const struct sockaddr_storage *sa)
 	}
 }
 
+void
+session_set_client(struct session *s, const struct sockaddr_storage *sa)
+{
+	const struct server *server = s->server;
+
+	free(s->addr);
+	s->addr = xmalloc(sizeof *sa);
+	*s->addr = *sa;
+	unmap(s->addr);
+	set_address(s, s->addr);
+	s->trusted = networks_match(&server->trusted, s->addr);
+	s->exempt = networks_match(&server->exempt, s->addr);
+	s->may_xclient = networks_match(&server->xclient_hosts, s->addr);
+	s->may_xforward = networks_match(&server->xforward_hosts, s->addr);
+	s->auth_excepted = networks_match(&server->auth_exceptions, s->addr);
+}
+
+void
+session_read(struct session *s)
+{
+	/* The first octets of a TLS session are for its handshake. */
+	if (s->addr != NULL && s->server->conf->smtpd_tls_wrappermode)
+		return;
+	if (event_add(&s->ev_read, NULL) == -1)
+		fatal("session: no event");
+}
+
 struct session *
 session_new(struct server *server, int fd, const struct sockaddr_storage *sa)
 {
@@ -550,15 +578,7 @@ session_new(struct server *server, int fd, const struct sockaddr_storage *sa)
 	buf_init(&s->in, IN_MAX);
 	buf_init(&s->out, OUT_MAX);
 	if (sa != NULL) {
-		s->addr = xmalloc(sizeof *sa);
-		*s->addr = *sa;
-		unmap(s->addr);
-		set_address(s, s->addr);
-		s->trusted = networks_match(&server->trusted, s->addr);
-		s->exempt = networks_match(&server->exempt, s->addr);
-		s->may_xclient = networks_match(&server->xclient_hosts, s->addr);
-		s->may_xforward = networks_match(&server->xforward_hosts, s->addr);
-		s->auth_excepted = networks_match(&server->auth_exceptions, s->addr);
+		session_set_client(s, sa);
 	} else {
 		s->client_name = xstrdup("localhost");
 		str_copy(s->client_addr, sizeof s->client_addr, STR("127.0.0.1"));
@@ -567,10 +587,8 @@ session_new(struct server *server, int fd, const struct sockaddr_storage *sa)
 	event_assign(&s->ev_read, server->loop->base, fd, EV_READ | EV_PERSIST, on_readable, s);
 	event_assign(&s->ev_write, server->loop->base, fd, EV_WRITE, on_writable, s);
 	evtimer_assign(&s->ev_timer, server->loop->base, on_timer, s);
-	/* The first octets of a TLS session are for its handshake. */
-	if ((sa == NULL || !server->conf->smtpd_tls_wrappermode) &&
-	    event_add(&s->ev_read, NULL) == -1)
-		fatal("session: no event");
+	if (sa == NULL || server->conf->smtpd_upstream_proxy_protocol == UPSTREAM_NONE)
+		session_read(s);
 	TAILQ_INSERT_TAIL(&server->sessions, s, link);
 	server->nsessions++;
 	metric_add(METRIC_CONNECTIONS, 1);
@@ -719,6 +737,7 @@ session_free(struct session **sp)
 	limits_gone(s);
 	free(s->screened);
 	free(s->forward);
+	haproxy_drop(s);
 	event_del(&s->ev_read);
 	event_del(&s->ev_write);
 	event_del(&s->ev_timer);
@@ -737,6 +756,7 @@ session_free(struct session **sp)
 	free(s->client_name);
 	free(s->asked_for);
 	free(s->verify);
+	route_drop(&s->verify_route);
 	free(s->origin);
 	free(s->helo);
 	free(s);

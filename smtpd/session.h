@@ -16,6 +16,12 @@ struct session *session_new(struct server *server, int fd, const struct sockaddr
 /* The handshake is done: greets, or begins anew behind STARTTLS. */
 void session_secured(struct session *s);
 
+/* Who it is: its address, and what that address may. */
+void session_set_client(struct session *s, const struct sockaddr_storage *sa);
+
+/* Begins to read from the client, or leaves that to the handshake of implicit TLS. */
+void session_read(struct session *s);
+
 /* Greets, once the name is known (s->client_name). */
 void session_greet(struct session *s);
 

@@ -2,6 +2,7 @@
 /* The settings of smtpd, one row each. */
 #include "smtpd/conf.h"
 
+static const char *const upstream_words[] = {"none", "haproxy", NULL};
 static const char *const protocol_words[] = {"smtp", "lmtp", NULL};
 static const char *const screen_words[] = {"ignore", "enforce", "drop", NULL};
 static const char *const tempfail_words[] = {"defer_if_permit", "defer", NULL};
@@ -122,6 +123,12 @@ static const struct setting rows[] = {
 	"stress mode begins when so many percent of a worker's sessions are taken: clients get "
 	"smtpd_stress_timeout, and one error ends a session"),
     TIME(smtpd_stress_timeout, "10s", 1000, 3600 * 1000, "smtpd_timeout under stress"),
+    SETTING_WORD_ROW(smtpd_conf, smtpd_upstream_proxy_protocol, "none", upstream_words,
+	"haproxy: every connection begins with a PROXY protocol header (version 1 or 2) of a load "
+	"balancer"),
+    TIME(smtpd_upstream_proxy_timeout, "5s", 100, 300 * 1000, "longest wait for that header"),
+    LIST(smtpd_upstream_proxy_hosts, "$mynetworks",
+	"load balancers that are believed; connections from others are closed"),
     LIST(smtpd_authorized_xclient_hosts, "",
 	"hosts that may put another client in their own place by XCLIENT: networks"),
     LIST(smtpd_authorized_xforward_hosts, "",

@@ -26,6 +26,7 @@ struct judge;
 struct restrictions;
 struct map;
 struct forward;
+struct haproxy;
 struct limits;
 struct route;
 struct screen;
@@ -68,7 +69,7 @@ struct server {
 	size_t nsessions;
 	uint64_t serial; /* of sessions; spreads requests over partners */
 	int reserve_fd;  /* given up to accept and refuse when descriptors run out */
-	struct networks xclient_hosts, xforward_hosts;
+	struct networks xclient_hosts, xforward_hosts, proxy_hosts;
 	struct networks exempt; /* from the limits of clients */
 	struct screen_zone *zones;
 	size_t nzones;
@@ -210,6 +211,8 @@ struct session {
 	char *login;        /* who the client has proved to be; NULL: nobody */
 	char *sasl_method;  /* ... and how */
 	bool auth_excepted; /* in smtpd_sasl_exceptions_networks */
+
+	struct haproxy *haproxy; /* while a load balancer says who connected */
 
 	/* what a trusted host says of its client: see forward.h */
 	bool may_xclient, may_xforward; /* by the address that connected */

@@ -14,6 +14,7 @@
 static const struct gate *const gates[] = {
     &gate_limits,
     &gate_screen,
+    &gate_restrict,
     NULL,
 };
 

@@ -18,6 +18,7 @@
 #include "lib/chan/chan.h"
 #include "lib/log/log.h"
 #include "lib/service/service.h"
+#include "smtpd/edits.h"
 #include "smtpd/envelope.h"
 #include "smtpd/forward.h"
 #include "smtpd/routes.h"
@@ -236,12 +237,25 @@ open_message(struct session *s, int content)
 	return false;
 }
 
+/* Accepted and thrown away: who said so has logged it. */
+static void
+finish_discarded(struct session *s)
+{
+	submit_abort(s->tx);
+	session_reply(s, 250, "2.0.0", "Ok");
+	finish(s);
+}
+
 static void
 on_content_judged(struct session *s, const struct why *why)
 {
 	if (why != NULL) {
 		submit_fail(s, why);
 		finish_failed(s);
+		return;
+	}
+	if (edits_have(s->tx, EDIT_DISCARD)) {
+		finish_discarded(s);
 		return;
 	}
 	session_wait(s, s->server->conf->smtpd_service_timeout, on_expired);
@@ -425,7 +439,8 @@ hand_over(struct session *s)
 	if (tx->pipe == -1 && (!open_message(s, -1) || send_small(s) == -1))
 		fail_temp(s, "Error: queue file write error");
 	if (tx->failure.class == WHY_NONE &&
-	    chan_send(tx->cleanup, tx->request, s->trace, MSG_MAIL_COMMIT, &commit) == -1)
+	    (edits_send(tx, s->trace) == -1 ||
+		chan_send(tx->cleanup, tx->request, s->trace, MSG_MAIL_COMMIT, &commit) == -1))
 		fail_temp(s, "Error: queue file write error");
 	if (tx->failure.class != WHY_NONE) {
 		finish_failed(s);

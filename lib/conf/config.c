@@ -94,42 +94,11 @@ config_row(const struct config *c, size_t service, struct str name)
 	return s.found;
 }
 
-static size_t
-min3(size_t a, size_t b, size_t d)
-{
-	size_t m = a < b ? a : b;
-
-	return m < d ? m : d;
-}
-
-/* Levenshtein's distance of two names of at most 127 bytes. */
-static size_t
-distance(struct str a, struct str b)
-{
-	size_t row[128];
-
-	if (a.n > 127 || b.n > 127)
-		return 128;
-	for (size_t j = 0; j <= b.n; j++)
-		row[j] = j;
-	for (size_t i = 1; i <= a.n; i++) {
-		size_t diagonal = row[0];
-		row[0] = i;
-		for (size_t j = 1; j <= b.n; j++) {
-			size_t above = row[j];
-			row[j] =
-			    min3(above + 1, row[j - 1] + 1, diagonal + (a.p[i - 1] != b.p[j - 1]));
-			diagonal = above;
-		}
-	}
-	return row[b.n];
-}
-
 static void
 measure_row(const struct settings *table, const struct setting *row, void *arg)
 {
 	struct search *s = arg;
-	size_t d = distance(s->name, str_from(row->name));
+	size_t d = str_distance(s->name, str_from(row->name));
 
 	(void)table;
 	if (d >= s->distance)

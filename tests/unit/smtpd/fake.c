@@ -33,6 +33,13 @@ service_peer(struct service *s, enum program p, uint64_t hash)
 	return the_fake->near[p];
 }
 
+struct chan *
+service_master(struct service *s)
+{
+	(void)s;
+	return NULL;
+}
+
 void
 service_worked(struct service *s)
 {
@@ -356,12 +363,14 @@ void
 fake_start(struct fake *f)
 {
 	static const char *const settings[][2] = {
-	    {"myhostname",             "mail.example"      },
-	    {"myorigin",               "mail.example"      },
-	    {"smtpd_banner",           "mail.example ESMTP"},
-	    {"message_size_limit",     "100000"            },
-	    {"journal_message_limit",  "4096"              },
-	    {"smtpd_error_sleep_time", "0s"                },
+	    {"myhostname",                          "mail.example"      },
+	    {"myorigin",			    "mail.example"      },
+	    {"smtpd_banner",                        "mail.example ESMTP"},
+	    {"message_size_limit",                  "100000"            },
+	    {"journal_message_limit",               "4096"              },
+	    {"smtpd_error_sleep_time",              "0s"                },
+	    {"smtpd_client_event_limit_exceptions", ""                  },
+	    {"smtpd_upstream_proxy_hosts",          ""                  },
 	};
 
 	signal(SIGPIPE, SIG_IGN);
