@@ -28,31 +28,34 @@ put_clean(struct buf *b, const char *text)
 	return 0;
 }
 
-/* A comment for each line, of text that a client's certificate may have a part in. */
+/* One comment, of text that a client's certificate may have a part in; folded as Postfix does. */
+static int
+put_comment(struct buf *b, struct str text)
+{
+	int open = 0, rc = buf_byte(b, '(');
+
+	for (size_t i = 0; i < text.n && rc == 0; i++) {
+		unsigned char c = (unsigned char)text.p[i];
+		bool fine = c >= ' ' && c < 0x7f && c != '\\' && (c != ')' || open > 0);
+		if (str_starts(str_from_at(text, i), STR(" key-exchange ")))
+			rc = buf_puts(b, "\r\n\t");
+		if (rc == 0)
+			rc = buf_byte(b, fine ? (char)c : '?');
+		open += fine && c == '(' ? 1 : fine && c == ')' ? -1 : 0;
+	}
+	for (; open > 0 && rc == 0; open--)
+		rc = buf_byte(b, ')');
+	return rc == 0 ? buf_puts(b, ")\r\n\t") : -1;
+}
+
 static int
 put_comments(struct buf *b, const char *text)
 {
-	struct str rest = str_from(text), line;
+	struct str rest = str_from(text), comment;
 
-	while (str_word(&rest, "\n", &line)) {
-		if (buf_byte(b, '(') == -1)
+	while (str_word(&rest, ";", &comment))
+		if (put_comment(b, comment) == -1)
 			return -1;
-		int open = 0;
-		for (size_t i = 0; i < line.n; i++) {
-			unsigned char c = (unsigned char)line.p[i];
-			open += c == '(' ? 1 : c == ')' ? -1 : 0;
-			if (buf_byte(
-				b, c < ' ' || c >= 0x7f || c == '\\' || open < 0 ? '?' : (char)c) ==
-			    -1)
-				return -1;
-			open = open < 0 ? 0 : open;
-		}
-		for (; open > 0; open--)
-			if (buf_byte(b, ')') == -1)
-				return -1;
-		if (buf_puts(b, ")\r\n\t") == -1)
-			return -1;
-	}
 	return 0;
 }
 

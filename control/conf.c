@@ -250,12 +250,22 @@ check_ports(struct check *c, const struct kingpost *k)
 	}
 }
 
+static void
+on_certificate(void *arg, const char *service, const char *text)
+{
+	struct check *c = arg;
+
+	c->problems++;
+	printf("service %s: %s\n", service, text);
+}
+
 int
 cmd_check(struct kingpost *k, int argc, char **argv)
 {
+	if (argc == 2 && strcmp(argv[1], "--relay") == 0)
+		return check_relay(k);
 	struct check c = {.config = load_config(k), .layout = &k->layout};
 
-	(void)argv;
 	if (argc > 1)
 		return EX_USAGE;
 	if (c.config == NULL)
@@ -263,6 +273,7 @@ cmd_check(struct kingpost *k, int argc, char **argv)
 	config_each_row(c.config, 0, check_row, &c);
 	check_aliases_of_root(&c);
 	check_ports(&c, k);
+	settings_check_certificates(c.config, on_certificate, &c);
 	config_free(&c.config);
 	if (c.problems > 0)
 		printf("%zu problem%s\n", c.problems, c.problems == 1 ? "" : "s");

@@ -21,7 +21,7 @@
 #include <unistd.h>
 
 #include "keeper/keeper.h"
-#include "keeper/pem.h"
+#include "lib/tls/pem.h"
 #include "keeper/sign.h"
 #include "lib/base/buf.h"
 #include "lib/base/clock.h"

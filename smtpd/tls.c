@@ -27,6 +27,7 @@
 #include "lib/tls/session.h"
 #include "smtpd/auth.h"
 #include "smtpd/envelope.h"
+#include "smtpd/files.h"
 #include "smtpd/session.h"
 
 enum { STEPS_A_ROUND = 8, CA_MAX = 4 * 1024 * 1024 };
@@ -50,32 +51,6 @@ smtpd_tls_open(const struct smtpd_conf *conf, char **ca, struct why *why)
 	}
 	*ca = buf_steal(&text);
 	return 0;
-}
-
-/* "key,certificate", or the file that has both. */
-static void
-add_pair(struct buf *files, const char *certificate, const char *key)
-{
-	if (certificate[0] == '\0')
-		return;
-	if (buf_printf(files, "%s%s%s%s", files->n > 0 ? "," : "",
-		strcmp(certificate, key) != 0 ? key : "", strcmp(certificate, key) != 0 ? "," : "",
-		certificate) == -1)
-		fatal("tls: the list of certificate files is too long");
-}
-
-/* The list that keeper is asked for; "" where there is none. */
-static void
-list_files(const struct smtpd_conf *conf, struct buf *files)
-{
-	const struct setting_list *chain = &conf->smtpd_tls_chain_files;
-
-	for (size_t i = 0; i < chain->n; i++)
-		add_pair(files, chain->items[i], chain->items[i]);
-	if (chain->n > 0)
-		return;
-	add_pair(files, conf->smtpd_tls_cert_file, conf->smtpd_tls_key_file);
-	add_pair(files, conf->smtpd_tls_eccert_file, conf->smtpd_tls_eckey_file);
 }
 
 static const struct setting_list *
@@ -136,8 +111,9 @@ smtpd_tls_start(struct server *server, char *ca, struct why *why)
 	server->turn = (struct loop_task){.on_round_end = take_turns, .arg = server};
 	server->tls_ca = ca;
 	buf_init(&files, 4096);
-	list_files(conf, &files);
-	if (files.n == 0 && (must || conf->smtpd_tls_wrappermode))
+	if (files_list(conf, &files) == -1)
+		rc = why_perm(why, NULL, "the list of certificate files is too long");
+	else if (files.n == 0 && (must || conf->smtpd_tls_wrappermode))
 		rc = why_perm(why, NULL, "%s, but no certificate is configured",
 		    must ? "smtpd_tls_security_level = encrypt" : "smtpd_tls_wrappermode = yes");
 	else if (files.n > 0 &&
@@ -243,11 +219,11 @@ comment_on_client(const struct session *s, const struct tls_facts *f, struct buf
 	int rc;
 
 	if (!conf->smtpd_tls_ask_ccert && !conf->smtpd_tls_req_ccert)
-		rc = buf_puts(b, "\nNo client certificate requested");
+		rc = buf_puts(b, ";No client certificate requested");
 	else if (!f->certificate)
-		rc = buf_puts(b, "\nClient did not present a certificate");
+		rc = buf_puts(b, ";Client did not present a certificate");
 	else
-		rc = buf_printf(b, "\nClient CN \"%s\", Issuer \"%s\" (%s)", f->subject, f->issuer,
+		rc = buf_printf(b, ";Client CN \"%s\", Issuer \"%s\" (%s)", f->subject, f->issuer,
 		    f->trusted ? "verified OK" : "not verified");
 	if (rc == -1)
 		buf_reset(b);

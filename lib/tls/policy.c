@@ -82,34 +82,39 @@ tls_policy_protocols(const struct setting_list *list, unsigned *protocols, struc
 }
 
 static int
-set_protocols(SSL_CTX *ctx, const struct tls_policy *policy, unsigned *protocols, struct why *why)
+set_protocols(SSL_CTX *ctx, const struct tls_policy *policy, struct why *why)
 {
-	if (tls_policy_protocols(policy->protocols, protocols, why) == -1)
+	unsigned protocols;
+
+	if (tls_policy_protocols(policy->protocols, &protocols, why) == -1)
 		return -1;
 	SSL_CTX_set_min_proto_version(ctx, TLS1_VERSION);
 	SSL_CTX_set_max_proto_version(ctx, TLS1_3_VERSION);
 	for (size_t i = 0; i < NELEM(versions); i++)
-		if ((versions[i].bit & *protocols) == 0)
+		if ((versions[i].bit & protocols) == 0)
 			SSL_CTX_set_options(ctx, versions[i].off);
 	return 0;
 }
 
 /* The old protocols sign with SHA-1, which no security level above 0 allows. */
-static int
-set_ciphers(SSL_CTX *ctx, const struct tls_policy *policy, unsigned protocols, struct why *why)
+int
+tls_policy_ciphers(SSL_CTX *ctx, const struct tls_policy *policy, struct why *why)
 {
 	static const char *const lists[] = {
 	    [TLS_GRADE_HIGH] = "ECDHE+AESGCM:ECDHE+CHACHA20",
 	    [TLS_GRADE_MEDIUM] = "ECDHE+AESGCM:ECDHE+CHACHA20:ECDHE+AES",
 	};
-	const char *list = lists[policy->grade];
+	enum tls_grade grade = policy->grade;
+	unsigned protocols;
 
+	if (tls_policy_protocols(policy->protocols, &protocols, why) == -1)
+		return -1;
 	if ((protocols & (TLS_1_0 | TLS_1_1)) != 0) {
 		SSL_CTX_set_security_level(ctx, 0);
-		list = "ECDHE+AESGCM:ECDHE+CHACHA20:ECDHE+AES";
+		grade = TLS_GRADE_MEDIUM;
 	}
-	if (SSL_CTX_set_cipher_list(ctx, list) != 1)
-		return why_perm(why, NULL, "OpenSSL has none of the ciphers %s", list);
+	if (SSL_CTX_set_cipher_list(ctx, lists[grade]) != 1)
+		return why_perm(why, NULL, "OpenSSL has none of the ciphers %s", lists[grade]);
 	return 0;
 }
 
@@ -137,10 +142,7 @@ set_groups(SSL_CTX *ctx, const struct setting_list *groups, struct why *why)
 int
 tls_policy_apply(SSL_CTX *ctx, const struct tls_policy *policy, struct why *why)
 {
-	unsigned protocols;
-
-	if (set_protocols(ctx, policy, &protocols, why) == -1 ||
-	    set_ciphers(ctx, policy, protocols, why) == -1 ||
+	if (set_protocols(ctx, policy, why) == -1 || tls_policy_ciphers(ctx, policy, why) == -1 ||
 	    set_groups(ctx, policy->groups, why) == -1)
 		return -1;
 	SSL_CTX_set_options(ctx, SSL_OP_NO_RENEGOTIATION | SSL_OP_NO_COMPRESSION |

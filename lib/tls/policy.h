@@ -40,6 +40,9 @@ struct tls_policy {
 int tls_policy_protocols(
     const struct setting_list *list, unsigned *protocols, struct why *why) KP_MUST_USE;
 
+/* The ciphers alone. */
+int tls_policy_ciphers(SSL_CTX *ctx, const struct tls_policy *policy, struct why *why) KP_MUST_USE;
+
 /* Sets all of it but certificates; warns of each group that OpenSSL does not have. */
 int tls_policy_apply(SSL_CTX *ctx, const struct tls_policy *policy, struct why *why) KP_MUST_USE;
 

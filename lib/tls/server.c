@@ -232,8 +232,9 @@ tls_identity_new(struct tls_server *server)
 	struct tls_identity *identity = xcalloc(1, sizeof *identity);
 
 	*identity = (struct tls_identity){.server = server, .ctx = context_new(), .holders = 1};
-	/* These belong to the certificates in OpenSSL's eyes, and go along with them. */
-	SSL_CTX_set_security_level(identity->ctx, SSL_CTX_get_security_level(server->ctx));
+	/* In OpenSSL's eyes these go along with the certificates. */
+	if (tls_policy_ciphers(identity->ctx, &server->policy, NULL) == -1)
+		panic("tls: a policy that was fine is not any more");
 	SSL_CTX_set1_cert_store(identity->ctx, server->authorities);
 	set_sessions(identity->ctx, &server->policy);
 	tls_session_callbacks(identity->ctx);

@@ -4,7 +4,7 @@
  * its chain_files have it (key, then certificate); what belongs together is found by the public
  * key. Octets of a private key are overwritten before their memory is given back.
  */
-#include "keeper/pem.h"
+#include "lib/tls/pem.h"
 
 #include <openssl/err.h>
 #include <openssl/evp.h>
@@ -123,7 +123,7 @@ pem_add(struct pem *pem, const char *path, struct str text, struct why *why)
 	int rc = 0;
 
 	if (bio == NULL)
-		fatal("keeper: no memory");
+		fatal("pem: no memory");
 	while (rc == 0 && PEM_read_bio(bio, &b.name, &b.header, &b.data, &b.n) == 1) {
 		rc = add_block(pem, path, &b, why);
 		OPENSSL_free(b.name);
@@ -178,7 +178,7 @@ take_chain(struct pem *pem, size_t at, size_t *next, char **chain, struct why *w
 		ok = PEM_write_bio_X509(bio, certificate);
 	}
 	if (!ok)
-		fatal("keeper: no memory");
+		fatal("pem: no memory");
 	n = BIO_get_mem_data(bio, &text);
 	*chain = n <= MSG_VALUE_MAX ? xstrndup(text, (size_t)n) : NULL;
 	BIO_free(bio);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: ISC */
 /* Private keys and their certificates out of PEM files. */
-#ifndef KEEPER_PEM_H
-#define KEEPER_PEM_H
+#ifndef KP_TLS_PEM_H
+#define KP_TLS_PEM_H
 
 #include <openssl/types.h>
 #include <stddef.h>
