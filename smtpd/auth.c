@@ -29,6 +29,7 @@
 #include "smtpd/session.h"
 #include "smtpd/stage.h"
 #include "smtpd/tls.h"
+#include "smtpd/tls.h"
 
 enum { RESPONSE_MAX = 12288, WORDS_MAX = 512 };
 
@@ -67,12 +68,14 @@ certificate_name(const struct session *s)
 static bool
 binding(const struct session *s, const char **type, struct buf *out)
 {
-	const struct tls_facts *facts = smtpd_tls_facts(s);
+	static const char *const types[] = {"tls-exporter", "tls-unique"};
 
-	if (facts == NULL)
-		return false;
-	*type = strcmp(facts->protocol, "TLSv1.3") == 0 ? "tls-exporter" : "tls-unique";
-	return smtpd_tls_binding(s, *type, out) == 0;
+	for (size_t i = 0; is_encrypted(s) && i < NELEM(types); i++) {
+		*type = types[i];
+		if (smtpd_tls_binding(s, types[i], out) == 0)
+			return true;
+	}
+	return false;
 }
 
 /* Our own end, for Dovecot's policies; the port is 0 where it is not known. */

@@ -2,6 +2,7 @@
 """AUTH (RFC 4954), with real clients and backends on the other side."""
 
 import base64
+import contextlib
 import os
 import re
 import shutil
@@ -15,10 +16,11 @@ import time
 
 import pytest
 
-from conftest import IS_ROOT, Suite, root_only, wait_until
+from conftest import IS_ROOT, USERS, Suite, root_only, wait_until
 
 PASSWORD = "tr0ub4dor & 3 horses"
 PLAIN = "smtpd_sasl_security_options = noanonymous"
+PATIENT = ["auth_failure_delay = 0s", "auth_block_address_limit = 0", "auth_block_network_limit = 0", "auth_block_login_limit = 0"]
 SUBMISSION = [("submission", "smtpd_sasl_auth_enable = yes"), ("submission", "smtpd_tls_auth_only = no"), ("submission", PLAIN),
               ("submission", "always_add_missing_headers = yes"), ("submission", "smtpd_client_connection_count_limit = 0")]
 
@@ -56,7 +58,7 @@ class Line:
 @pytest.fixture(scope="module")
 def suite_with_users():
     s = Suite()
-    s.start("mynetworks = 192.0.2.0/24", services=SUBMISSION)
+    s.start("mynetworks = 192.0.2.0/24", *PATIENT, services=SUBMISSION)
     for name, extra in (("ann@example.org", []), ("bob", ["--scheme", "crypt"]), ("carl", ["--scheme", "scram"])):
         s.kingpost("user", "add", *extra, name, input=PASSWORD + "\n")
     yield s
@@ -114,7 +116,7 @@ def test_python_logs_in(suite_with_users, user, mechanism):
 
 
 @pytest.mark.parametrize("user,password", [("ann@example.org", "wrong"), ("nobody", PASSWORD), ("bob", PASSWORD + "x"), ("carl", "wrong"),
-                                           ("ann@example.org", "x" * 5000)])
+                                           ("ann@example.org", "x" * 5000)], ids=["wrong", "unknown", "longer", "scram", "huge"])
 def test_wrong_ones_look_the_same(line, user, password):
     assert line().say("AUTH PLAIN " + b64("", user, password)) == "535 5.7.8 Error: authentication failed: (reason unavailable)"
 
@@ -172,7 +174,7 @@ def test_missing_headers_are_added_and_proto_says_authenticated(suite_with_users
     s = suite_with_users
     c = s.smtp(s.submission_port)
     c.login("bob", PASSWORD)
-    to = "kptest1" if IS_ROOT else os.environ.get("USER", "root")
+    to = f"{USERS[0]}@localhost"
     c.sendmail("bob@example.org", [to], "Subject: bare\r\n\r\nbody\r\n")
     c.quit()
     text = s.wait_mail(having=b"Subject: bare")[0][1].decode()
@@ -314,7 +316,7 @@ def test_options_filter_exceptions_and_old_clients(suite):
         ("other", "smtpd_tls_auth_only = no"), ("other", PLAIN), ("other", "smtpd_sasl_exceptions_networks = 127.0.0.0/8")])
     suite.kingpost("user", "add", "ann", input=PASSWORD + "\n")
     c = Line(suite.submission_port)
-    assert [f for f in c.features if "AUTH" in f] == ["250-AUTH SCRAM-SHA-256", "250 AUTH=SCRAM-SHA-256"]
+    assert [f[4:] for f in c.features if "AUTH" in f] == ["AUTH SCRAM-SHA-256", "AUTH=SCRAM-SHA-256"]
     assert c.say("AUTH PLAIN").startswith("538 5.7.11 ")
     assert c.say("AUTH SCRAM-SHA-1").startswith("504 5.5.4 ")
     c.close()
@@ -324,3 +326,238 @@ def test_options_filter_exceptions_and_old_clients(suite):
     c.close()
     assert b"235 2.7.0" in gsasl(suite.submission_port, "SCRAM-SHA-256", "ann", PASSWORD).stdout
     assert "ann@example.org" in suite.kingpost("user", "list").out
+
+
+def test_guesses_are_delayed_and_then_blocked(suite):
+    suite.start("auth_failure_delay = 200ms", "auth_block_address_limit = 4", services=SUBMISSION)
+    suite.kingpost("user", "add", "ann", input=PASSWORD + "\n")
+    took, answers = [], []
+    for _ in range(6):
+        began = time.time()
+        c = Line(suite.submission_port)
+        answers.append(c.say("AUTH PLAIN " + b64("", "ann", "guess"))[:3])
+        took.append(time.time() - began)
+        c.close()
+    assert answers[:3] == ["535"] * 3 and answers[-1] == "454", (answers, took)
+    assert took[2] > 0.35, took
+    c = Line(suite.submission_port)
+    assert c.say("AUTH PLAIN " + b64("", "ann", PASSWORD)).startswith("454 4.7.0 Error: too many failed logins")
+    c.close()
+
+
+# --- checkpassword ---
+
+CHECKPASSWORD = """#!/usr/bin/python3
+import os, sys, time
+name, password, stamp = os.read(3, 512).split(b"\\0")[:3]
+assert stamp.isdigit() and len(os.listdir("/proc/self/fd")) < 8
+if name == b"slow":
+    time.sleep(30)
+if name == b"broken":
+    sys.exit(111)
+if name == b"killed":
+    os.kill(os.getpid(), 9)
+if name == b"uid":
+    sys.exit(0 if os.getuid() == int(password) else 1)
+if name == b"ann" and password == b"{password}":
+    os.execv(sys.argv[1], sys.argv[1:])
+sys.exit(1)
+"""
+
+
+@root_only
+def test_checkpassword(suite):
+    program = f"{suite.base}/checkpassword"
+    with open(program, "w") as f:
+        f.write(CHECKPASSWORD.replace("{password}", PASSWORD))
+    os.chmod(program, 0o755)
+    suite.start("smtpd_sasl_type = checkpassword", f"checkpassword_command = {program} /bin/true", "checkpassword_user = nobody",
+                "checkpassword_timeout = 1s", *PATIENT, services=SUBMISSION)
+    c = Line(suite.submission_port)
+    assert "250-AUTH PLAIN LOGIN" in c.features
+    for name, password, answer in [("ann", PASSWORD, "235 "), ("ann", "wrong", "535 "), ("broken", "x", "454 "), ("killed", "x", "454 "),
+                                   ("slow", "x", "454 "), ("uid", "65534", "235 "), ("uid", "0", "535 "), ("x" * 300, "y" * 300, "535 ")]:
+        c = Line(suite.submission_port)
+        began = time.time()
+        assert c.say("AUTH PLAIN " + b64("", name, password)).startswith(answer), name
+        assert time.time() - began < 5
+        c.close()
+
+
+@root_only
+def test_checkpassword_is_never_root(suite):
+    suite.start("smtpd_sasl_type = checkpassword", "checkpassword_command = /bin/true", "checkpassword_user = root", *PATIENT, services=SUBMISSION)
+    c = Line(suite.submission_port)
+    assert c.say("AUTH PLAIN " + b64("", "ann", "x")).startswith("454 ")
+    c.close()
+
+
+# --- Dovecot ---
+
+DOVECOT = """
+protocols =
+base_dir = {base}/run
+state_dir = {base}/state
+log_path = {base}/log
+ssl = no
+default_internal_user = root
+default_internal_group = root
+default_login_user = nobody
+auth_mechanisms = plain login scram-sha-256 cram-md5
+auth_failure_delay = 0
+passdb {{
+  driver = passwd-file
+  args = scheme=PLAIN {base}/passwd
+}}
+userdb {{
+  driver = static
+  args = uid=nobody gid=nogroup home=/nonexistent
+}}
+service auth {{
+  unix_listener {base}/auth-client {{
+    mode = 0666
+  }}
+}}
+service stats {{
+  client_limit = 10
+}}
+"""
+
+
+class Dovecot:
+    def __init__(self):
+        self.base = tempfile.mkdtemp(prefix="kp-dove-", dir="/var/tmp")
+        os.chmod(self.base, 0o755)
+        with open(f"{self.base}/conf", "w") as f:
+            f.write(DOVECOT.format(base=self.base))
+        with open(f"{self.base}/passwd", "w") as f:
+            f.write(f"ann@example.org:{{PLAIN}}{PASSWORD.replace(' ', '')}\n")
+        self.process = None
+
+    def start(self):
+        self.process = subprocess.Popen(["/usr/sbin/dovecot", "-F", "-c", f"{self.base}/conf"], stdin=subprocess.DEVNULL,
+                                        stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True)
+        wait_until(lambda: os.path.exists(f"{self.base}/auth-client"), 20, "Dovecot's socket")
+
+    def stop(self):
+        os.killpg(self.process.pid, signal.SIGKILL)
+        self.process.wait(20)
+        for name in ("auth-client", "run/master.pid"):
+            with contextlib.suppress(FileNotFoundError):
+                os.unlink(f"{self.base}/{name}")
+
+    def end(self):
+        if self.process.poll() is None:
+            self.stop()
+        shutil.rmtree(self.base, ignore_errors=True)
+
+
+@pytest.fixture
+def dovecot():
+    if not IS_ROOT or not os.path.exists("/usr/sbin/dovecot"):
+        pytest.skip("needs root and dovecot-core")
+    d = Dovecot()
+    d.start()
+    yield d
+    d.end()
+
+
+def offer(suite):
+    c = Line(suite.submission_port)
+    found = [f[9:].split() for f in c.features if f[4:8] == "AUTH"]
+    c.close()
+    return found[0] if found else []
+
+
+def test_dovecot(suite, dovecot):
+    password = PASSWORD.replace(" ", "")
+    suite.start("smtpd_sasl_type = dovecot", f"smtpd_sasl_path = {dovecot.base}/auth-client", *PATIENT, services=SUBMISSION)
+    wait_until(lambda: offer(suite), 20, "an offer")
+    assert set(offer(suite)) == {"PLAIN", "LOGIN", "SCRAM-SHA-256", "CRAM-MD5"}
+    for mechanism in ("PLAIN", "LOGIN", "SCRAM-SHA-256", "CRAM-MD5"):
+        done = gsasl(suite.submission_port, mechanism, "ann@example.org", password)
+        assert b"235 2.7.0" in done.stdout, (mechanism, done.stdout)
+        done = gsasl(suite.submission_port, mechanism, "ann@example.org", "wrong")
+        assert b"535 5.7.8" in done.stdout, (mechanism, done.stdout)
+    with suite.smtp(suite.submission_port) as c:
+        c.login("ann@example.org", password)
+        assert c.mail("ann@example.org")[0] == 250 and c.rcpt("x@elsewhere.invalid")[0] == 250
+    c = Line(suite.submission_port)
+    assert c.say("AUTH PLAIN " + b64("", "ann@example.org", "x" * 7000)).startswith("454 ")
+    assert c.say("AUTH PLAIN").startswith("334 ")
+    assert c.say("*").startswith("501 ")
+    c.say("AUTH LOGIN")
+    dovecot.stop()
+    wait_until(lambda: not offer(suite), 20, "an empty offer")
+    assert c.say(b64("ann@example.org")).startswith("454 ")
+    assert c.say("AUTH PLAIN " + b64("", "ann@example.org", password)).startswith("454 ")
+    dovecot.start()
+    wait_until(lambda: offer(suite), 30, "an offer again")
+    assert c.say("AUTH PLAIN " + b64("", "ann@example.org", password)).startswith("235 ")
+    c.close()
+
+
+class Peer:
+    """Plays Dovecot's auth service: each connection hears the handshake and what `answer` makes of a line."""
+
+    def __init__(self, answer, handshake=b"VERSION\t1\t2\nMECH\tPLAIN\tplaintext\nMECH\tLOGIN\tplaintext\nSPID\t1\nCUID\t2\nCOOKIE\tab\nDONE\n"):
+        self.base = tempfile.mkdtemp(prefix="kp-peer-", dir="/var/tmp")
+        os.chmod(self.base, 0o755)
+        self.path, self.answer, self.handshake, self.connections, self.said = f"{self.base}/auth", answer, handshake, 0, []
+        self.listener = socket.socket(socket.AF_UNIX)
+        self.listener.bind(self.path)
+        os.chmod(self.path, 0o666)
+        self.listener.listen(20)
+        threading.Thread(target=self.accept, daemon=True).start()
+
+    def accept(self):
+        while True:
+            try:
+                s, _ = self.listener.accept()
+            except OSError:
+                return
+            self.connections += 1
+            threading.Thread(target=self.serve, args=(s,), daemon=True).start()
+
+    def serve(self, s):
+        with s:
+            s.sendall(self.handshake)
+            with contextlib.suppress(ConnectionError):
+                for row in s.makefile("rb"):
+                    self.said.append(row)
+                    answer = self.answer(row.split(b"\t")[1]) if row.startswith(b"AUTH\t") else b""
+                    if answer is None:
+                        return
+                    s.sendall(answer)
+
+    def end(self):
+        self.listener.close()
+        shutil.rmtree(self.base)
+
+
+@pytest.mark.parametrize("answer,reply", [
+    (lambda n: b"OK\t" + n + b"\tuser=a\x01tb\n", "454 "),
+    (lambda n: b"OK\t" + n + b"\tuser=ann\n", "235 "),
+    (lambda n: b"OK\t" + n + b"\n", "454 "),
+    (lambda n: b"FAIL\t" + n + b"\tuser=ann\ttemp\n", "454 "),
+    (lambda n: b"FAIL\t" + n + b"\tuser=ann\treason=because\n", "535 "),
+    (lambda n: b"FAIL\t" + n + b"\tcode=temp_fail\n", "454 "),
+    (lambda n: b"OK\t4711\tuser=eve\nFAIL\t" + n + b"\n", "535 "),
+    (lambda n: b"OK\tx\n", "454 "),
+    (lambda n: b"CONT\t" + n + b"\t!!!\n", "454 "),
+    (lambda n: b"y" * 100000, "454 "),
+    (lambda n: b"", "454 "),
+    (lambda n: None, "454 "),
+])
+def test_dovecot_that_misbehaves(suite, answer, reply):
+    peer = Peer(answer)
+    suite.start("smtpd_sasl_type = dovecot", f"smtpd_sasl_path = unix:{peer.path}", "keeper_auth_timeout = 2s", *PATIENT, services=SUBMISSION)
+    wait_until(lambda: offer(suite), 20, "an offer")
+    c = Line(suite.submission_port)
+    assert c.say("AUTH PLAIN " + b64("", "ann", "x")).startswith(reply)
+    c.close()
+    wait_until(lambda: offer(suite), 20, "an offer")
+    first = [row for row in peer.said if row.startswith(b"AUTH")][0].rstrip(b"\n").split(b"\t")
+    assert first[2:5] == [b"PLAIN", b"service=smtp", b"nologin"] and first[-1] == b"resp=" + b64("", "ann", "x").encode()
+    assert b"rip=127.0.0.1" in first and b"lip=127.0.0.1" in first and f"lport={suite.submission_port}".encode() in first
+    peer.end()
