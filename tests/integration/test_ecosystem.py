@@ -3,8 +3,11 @@
 
 import re
 import smtplib
+import time
 
-from conftest import wait_until
+import pytest
+
+from conftest import Suite, wait_until
 from test_limits import Client, hello
 
 INSIDE = "mynetworks = 127.0.0.1/32"
@@ -104,3 +107,69 @@ def test_limits_are_announced(suite):
     with suite.smtp() as c:
         c.ehlo()
         assert c.esmtp_features["limits"] == "RCPTMAX=77"
+
+
+V2 = b"\r\n\r\n\x00\r\nQUIT\n"
+
+
+def proxied(suite, head, address="127.0.0.1", pieces=1):
+    c = Client(suite, address, greeting=False)
+    step = max(1, len(head) // pieces)
+    for at in range(0, len(head), step):
+        c.s.sendall(head[at:at + step])
+        if pieces > 1:
+            time.sleep(0.02)
+    return c
+
+
+@pytest.mark.parametrize("pieces", [1, 9])
+@pytest.mark.parametrize("head,seen", [
+    (b"PROXY TCP4 192.0.2.7 192.0.2.1 4711 25\r\n", "192.0.2.7"),
+    (b"PROXY TCP6 2001:db8::7 2001:db8::1 4711 25\r\n", "2001:db8::7"),
+    (b"PROXY UNKNOWN\r\n", "127.0.0.1"),
+    (V2 + b"\x21\x11\x00\x0c" + bytes([192, 0, 2, 8, 192, 0, 2, 1, 0x12, 0x34, 0, 25]), "192.0.2.8"),
+    (V2 + b"\x21\x21\x00\x27" + bytes.fromhex("20010db8" + "00" * 11 + "09") + bytes(16) + b"\x12\x34\x00\x19" + b"\x04\x00\x00", "2001:db8::9"),
+    (V2 + b"\x20\x00\x00\x00", "127.0.0.1"),
+])
+def test_proxy_protocol(proxy, head, seen, pieces):
+    c = proxied(proxy, head, pieces=pieces)
+    assert c.reply().startswith("220")
+    proxy.wait_log(rf"connect from \S+\[{seen}\]")
+    c.say("EHLO client.example")
+    c.say("MAIL FROM:<a@source.example>")
+    verdict = c.say("RCPT TO:<b@elsewhere.example>")
+    assert verdict.startswith("250" if seen == "127.0.0.1" else "554"), verdict
+
+
+@pytest.mark.parametrize("head", [
+    b"EHLO client.example\r\n", b"PROXY TCP4 192.0.2.7 192.0.2.1 4711\r\n", b"PROXY TCP4 nonsense 192.0.2.1 1 25\r\n", b"PROXY " + b"x" * 200,
+    V2 + b"\x31\x11\x00\x0c" + bytes(12), V2 + b"\x21\x11\x00\x04" + bytes(4), V2 + b"\x21\x11\xff\xff",
+])
+def test_no_proxy_header_no_session(proxy, head):
+    before = proxy.log().count("haproxy read: ")
+    c = proxied(proxy, head)
+    try:
+        assert c.f.readline() == b""
+    except ConnectionResetError:
+        pass
+    wait_until(lambda: proxy.log().count("haproxy read: ") == before + 1, 5, "a word in the log")
+
+
+def test_only_known_balancers_are_believed(proxy):
+    c = proxied(proxy, b"PROXY TCP4 127.0.0.1 127.0.0.1 1 25\r\n", "127.0.0.2")
+    try:
+        assert c.f.readline() == b""
+    except ConnectionResetError:
+        pass
+    proxy.wait_log(r"haproxy read: not in smtpd_upstream_proxy_hosts, from \[127\.0\.0\.2\]")
+    quiet = Client(proxy, "127.0.0.1", greeting=False)
+    assert quiet.f.readline() == b""
+    proxy.wait_log(r"haproxy read: no PROXY header in time, from \[127\.0\.0\.1\]")
+
+
+@pytest.fixture(scope="module")
+def proxy():
+    s = Suite()
+    s.start(INSIDE, "relayhost = [127.0.0.1]:1", services=[("smtp", "smtpd_upstream_proxy_protocol = haproxy"), ("smtp", "smtpd_upstream_proxy_timeout = 2s")])
+    yield s
+    s.end()
