@@ -12,7 +12,6 @@
 #include <bsd/stdlib.h>
 #include <errno.h>
 #include <event2/event.h>
-#include <openssl/crypto.h>
 #include <openssl/evp.h>
 #include <stdlib.h>
 #include <string.h>
@@ -617,7 +616,6 @@ identities_start(struct keeper *k)
 {
 	struct identities *all = xcalloc(1, sizeof *all);
 
-	OPENSSL_init_crypto(OPENSSL_INIT_NO_LOAD_CONFIG, NULL);
 	*all = (struct identities){.k = k,
 	    .ev = evtimer_new(k->s->loop.base, on_check, all),
 	    .sets = map_new(),

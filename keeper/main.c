@@ -6,6 +6,9 @@
  * Privilege: kp-keeper. Trusted: the configuration, the key and password files. Hostile: whoever
  * asks: smtpd and remote speak with the network.
  */
+#include <openssl/crypto.h>
+#include <time.h>
+
 #include "lib/base/mem.h"
 #include "lib/service/service.h"
 #include "keeper/auth.h"
@@ -21,6 +24,15 @@ keeper_of(const struct chan *ch)
 	struct service *s = chan_owner(ch);
 
 	return s->state;
+}
+
+/* The time zone and OpenSSL's own files: nothing is opened later. */
+static int
+service_open(KP_UNUSED struct service *s, KP_UNUSED struct why *why)
+{
+	tzset();
+	OPENSSL_init_crypto(OPENSSL_INIT_NO_LOAD_CONFIG, NULL);
+	return 0;
 }
 
 static int
@@ -100,6 +112,7 @@ static const struct service_table table = {
     .settings = &keeper_settings,
     .sandbox = &keeper_sandbox,
     .peers = peers,
+    .open = service_open,
     .start = service_start,
     .on_reload = on_reload,
 };

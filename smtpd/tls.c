@@ -14,6 +14,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "lib/base/io.h"
@@ -42,6 +43,7 @@ smtpd_tls_open(const struct smtpd_conf *conf, char **ca, struct why *why)
 	struct buf text;
 
 	*ca = NULL;
+	tzset(); /* which OpenSSL's look at a certificate's dates would make up for */
 	if (conf->smtpd_tls_CAfile[0] == '\0')
 		return 0;
 	buf_init(&text, CA_MAX);
