@@ -64,11 +64,12 @@ certificate_name(const struct session *s)
 	return facts != NULL && facts->trusted && facts->subject[0] != '\0' ? facts->subject : NULL;
 }
 
-/* What binds an exchange to this TLS channel (RFC 5929, 9266); false: nothing does. */
+/* What binds an exchange to this TLS channel; false: nothing does. tls-unique is what clients use
+ * where it exists, up to TLS 1.2 (RFC 5929); tls-exporter is for TLS 1.3 (RFC 9266). */
 static bool
 binding(const struct session *s, const char **type, struct buf *out)
 {
-	static const char *const types[] = {"tls-exporter", "tls-unique"};
+	static const char *const types[] = {"tls-unique", "tls-exporter"};
 
 	for (size_t i = 0; is_encrypted(s) && i < NELEM(types); i++) {
 		*type = types[i];
