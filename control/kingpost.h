@@ -30,6 +30,7 @@ command_fn cmd_queue_list, cmd_queue_show, cmd_queue_act, cmd_queue_cat; /* queu
 command_fn cmd_queue_fsck;                                               /* fsck.c */
 command_fn cmd_block_list, cmd_block_remove, cmd_block_add;              /* block.c */
 command_fn cmd_user_add, cmd_user_passwd, cmd_user_list, cmd_user_delete; /* user.c */
+command_fn cmd_smtp_test;                                               /* smtp.c */
 command_fn cmd_manual;                                                   /* manual.c */
 
 /* client.c: conversations with the suite. Each complains by itself. */
@@ -52,6 +53,9 @@ int exit_status(const struct why *why);
 /* EXPLAIN to a program: its lines go to standard output. The exit status; complains by itself. */
 int client_explain(struct kingpost *k, const char *program, const char *what, const char *argument,
     uint64_t *count);
+
+/* relay.c: `kingpost check --relay`; the exit status. */
+int check_relay(struct kingpost *k);
 
 /* conf.c: the configuration; NULL where it has faults, which are on standard error then. */
 struct config *load_config(struct kingpost *k);

@@ -24,7 +24,7 @@ static const struct command {
     {"stop",    NULL,       cmd_stop,         "",					   "stop it; what is under way may finish (stop_timeout)"     },
     {"reload",  NULL,       cmd_reload,       "",					   "take the configuration anew; a faulty one changes nothing"},
     {"status",  NULL,       cmd_status,       "[--json]",                                   "programs, uptime, restarts, counters"                     },
-    {"check",   NULL,       cmd_check,        "",					   "find what would fail at run time"                         },
+    {"check",   NULL,       cmd_check,        "[--relay]",                                  "find what would fail at run time"                         },
     {"conf",    NULL,       cmd_conf,         "[--changed] [--service NAME] [SETTING ...]",
      "show settings, and where a value comes from"												     },
     {"map",     "build",    cmd_map_build,    "FILE ...",                                   "build FILE.lmdb from the text of FILE"                    },
@@ -33,6 +33,8 @@ static const struct command {
     {"block",   "list",     cmd_block_list,   "",					   "addresses, networks and accounts that are kept out"       },
     {"block",   "add",      cmd_block_add,    "ADDRESS|NETWORK|LOGIN [REASON]",             "keep out for block_time"                                  },
     {"block",   "remove",   cmd_block_remove, "ADDRESS|NETWORK|LOGIN ...",                  "let in again"                                             },
+    {"smtp",    "test",     cmd_smtp_test,    "--client IP --to ADDRESS [...]",
+     "what a client would be told, rule by rule"												       },
     {"queue",   "list",     cmd_queue_list,   "[--json] [FILTER ...] [ID ...]",             "what waits"                                               },
     {"queue",   "show",     cmd_queue_show,   "[--json] ID ...",                            "one message, with its recipients"                         },
     {"queue",   "cat",      cmd_queue_cat,    "ID",                                         "a message's envelope, history and content"                },
@@ -67,7 +69,10 @@ usage(void)
 	}
 	fputs("\nFILTER: --sender ADDRESS, --recipient ADDRESS or DOMAIN, --queue "
 	      "active|deferred|hold|corrupt, --older AGE,\n"
-	      "  --younger AGE, --reason TEXT, --limit N\n",
+	      "  --younger AGE, --reason TEXT, --limit N\n"
+	      "smtp test: --client IP, --client-name NAME, --helo NAME, --from ADDRESS, --to "
+	      "ADDRESS, "
+	      "--sasl LOGIN, --service NAME\n",
 	    stderr);
 	return EX_USAGE;
 }
