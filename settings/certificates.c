@@ -46,9 +46,9 @@ read_all(struct str list, struct pem_keys *keys, struct why *why)
 static int
 check_expiry(const struct pem_keys *keys, struct why *why)
 {
-	time_t now = time(NULL), first = keys->items[0].expires;
+	time_t now = time(NULL), first = now + DAYS * DAY_S;
 
-	for (size_t i = 1; i < keys->n; i++)
+	for (size_t i = 0; i < keys->n; i++)
 		if (keys->items[i].expires < first)
 			first = keys->items[i].expires;
 	if (first <= now)
@@ -62,7 +62,7 @@ check_expiry(const struct pem_keys *keys, struct why *why)
 static int
 check_files(struct str list, struct why *why)
 {
-	struct pem_keys keys;
+	struct pem_keys keys = {0};
 	int rc;
 
 	if (read_all(list, &keys, why) == -1)

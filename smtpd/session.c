@@ -619,6 +619,18 @@ session_greet_again(struct session *s)
 	stage_begin(s, STAGE_CONNECT, on_connect_judged);
 }
 
+/* A refusal before the handshake has no words that the client could read. */
+static void
+on_wrapped_judged(struct session *s, const struct why *why)
+{
+	if (why == NULL) {
+		smtpd_tls_begin(s);
+		return;
+	}
+	log_warning("%s[%s]: %s", s->client_name, s->client_addr, why->text);
+	session_end(s);
+}
+
 void
 session_greet(struct session *s)
 {
@@ -634,7 +646,7 @@ session_greet(struct session *s)
 		return;
 	}
 	if (conf->smtpd_tls_wrappermode && !s->local) {
-		smtpd_tls_begin(s);
+		stage_begin(s, STAGE_STARTTLS, on_wrapped_judged);
 		return;
 	}
 	if (s->in.n > 0 && conf->smtpd_forbid_unauth_pipelining && !s->local) {

@@ -30,6 +30,7 @@
 #include "smtpd/envelope.h"
 #include "smtpd/files.h"
 #include "smtpd/session.h"
+#include "smtpd/stage.h"
 
 enum { STEPS_A_ROUND = 8, CA_MAX = 4 * 1024 * 1024 };
 
@@ -270,6 +271,18 @@ is_refused(struct session *s)
 	return true;
 }
 
+static void
+on_starttls_judged(struct session *s, const struct why *why)
+{
+	if (why != NULL) {
+		session_reject(s, "STARTTLS", STR_EMPTY, why);
+		return;
+	}
+	session_reply(s, 220, "2.0.0", "Ready to start TLS");
+	s->tls_due = true;
+	s->take = smtpd_tls_drop_plain;
+}
+
 void
 cmd_starttls(struct session *s, struct str argument)
 {
@@ -284,9 +297,7 @@ cmd_starttls(struct session *s, struct str argument)
 		session_reply(s, 454, "4.7.0", "Error: TLS not available due to local problem");
 		return;
 	}
-	session_reply(s, 220, "2.0.0", "Ready to start TLS");
-	s->tls_due = true;
-	s->take = smtpd_tls_drop_plain;
+	stage_begin(s, STAGE_STARTTLS, on_starttls_judged);
 }
 
 void

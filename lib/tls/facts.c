@@ -179,7 +179,9 @@ tls_facts_show(const struct tls_facts *f, const char *apart, char *out, size_t s
 		rc = buf_printf(&b, " server-signature %s", f->signature);
 	if (rc == 0 && f->digest[0] != '\0')
 		rc = buf_printf(&b, " server-digest %s", f->digest);
-	(void)str_copy(out, size, buf_view(&b)); /* what did not fit is left out whole */
+	if (rc == -1)
+		buf_reset(&b);
+	(void)str_copy(out, size, buf_view(&b)); /* it fits, or there is nothing */
 	buf_free(&b);
 }
 

@@ -84,7 +84,7 @@ tls_policy_protocols(const struct setting_list *list, unsigned *protocols, struc
 static int
 set_protocols(SSL_CTX *ctx, const struct tls_policy *policy, struct why *why)
 {
-	unsigned protocols;
+	unsigned protocols = 0;
 
 	if (tls_policy_protocols(policy->protocols, &protocols, why) == -1)
 		return -1;
@@ -105,7 +105,7 @@ tls_policy_ciphers(SSL_CTX *ctx, const struct tls_policy *policy, struct why *wh
 	    [TLS_GRADE_MEDIUM] = "ECDHE+AESGCM:ECDHE+CHACHA20:ECDHE+AES",
 	};
 	enum tls_grade grade = policy->grade;
-	unsigned protocols;
+	unsigned protocols = 0;
 
 	if (tls_policy_protocols(policy->protocols, &protocols, why) == -1)
 		return -1;
