@@ -2,11 +2,13 @@
 /* Reads the certificate files of each smtpd service as keeper will. */
 #include "settings/all.h"
 
+#include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
+#include <unistd.h>
 
 #include "lib/base/buf.h"
 #include "lib/base/io.h"
@@ -18,7 +20,7 @@
 enum { LIST_MAX = 4096, FILE_MAX = 256 * 1024, DAYS = 14, DAY_S = 24 * 3600 };
 
 static int
-read_all(struct str list, struct pem_keys *keys, struct why *why)
+read_all(struct str list, struct pem_keys *keys, bool *hidden, struct why *why)
 {
 	struct pem *pem = pem_new();
 	struct str path;
@@ -29,6 +31,8 @@ read_all(struct str list, struct pem_keys *keys, struct why *why)
 		char *name = str_dup(path);
 		buf_init(&text, FILE_MAX);
 		rc = file_read(AT_FDCWD, name, &text, why);
+		*hidden |=
+		    rc == -1 && geteuid() != 0 && access(name, R_OK) == -1 && errno == EACCES;
 		if (rc == 0)
 			rc = pem_add(pem, name, buf_view(&text), why);
 		if (text.p != NULL)
@@ -63,10 +67,12 @@ static int
 check_files(struct str list, struct why *why)
 {
 	struct pem_keys keys = {0};
+	bool hidden = false;
 	int rc;
 
-	if (read_all(list, &keys, why) == -1)
-		return -1;
+	/* Whoever may not read a key cannot tell. */
+	if (read_all(list, &keys, &hidden, why) == -1)
+		return hidden ? 0 : -1;
 	rc = check_expiry(&keys, why);
 	pem_keys_clear(&keys);
 	return rc;

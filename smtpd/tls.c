@@ -94,6 +94,7 @@ start(struct server *server, const char *files, struct why *why)
 	if (conf->smtpd_tls_req_ccert && !policy.need_certificate)
 		log_warning("smtpd_tls_req_ccert has no effect without smtpd_tls_security_level = "
 			    "encrypt");
+	tls_open();
 	server->tls = tls_server_new(&policy, why);
 	if (server->tls == NULL)
 		return -1;
@@ -131,6 +132,8 @@ smtpd_tls_stop(struct server *server)
 {
 	loop_cancel(server->loop, &server->turn);
 	identities_free(&server->identities);
+	if (server->tls != NULL)
+		tls_close();
 	tls_server_free(&server->tls);
 	free(server->tls_ca);
 	server->tls_ca = NULL;

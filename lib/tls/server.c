@@ -176,15 +176,26 @@ context_new(void)
 	return ctx;
 }
 
+/* Neither a configuration file nor anything else is opened later: the sandbox would not have it. */
+void
+tls_open(void)
+{
+	if (OPENSSL_init_ssl(OPENSSL_INIT_NO_LOAD_CONFIG, NULL) != 1 ||
+	    ASYNC_init_thread(JOBS_MAX, 0) != 1)
+		fatal("tls: OpenSSL does not start");
+}
+
+void
+tls_close(void)
+{
+	ASYNC_cleanup_thread();
+}
+
 struct tls_server *
 tls_server_new(const struct tls_policy *policy, struct why *why)
 {
 	struct tls_server *server = xcalloc(1, sizeof *server);
 
-	/* Neither a configuration file nor anything else is opened later: the sandbox would not
-	 * have it. */
-	OPENSSL_init_ssl(OPENSSL_INIT_NO_LOAD_CONFIG, NULL);
-	ASYNC_init_thread(JOBS_MAX, 0);
 	*server = (struct tls_server){
 	    .ctx = context_new(), .methods = tls_methods_new(), .policy = *policy};
 	server->digest = EVP_get_digestbyname(policy->digest);
@@ -213,7 +224,6 @@ tls_server_free(struct tls_server **sp)
 	SSL_CTX_free(server->ctx);
 	X509_STORE_free(server->authorities);
 	tls_methods_free(&server->methods);
-	ASYNC_cleanup_thread();
 	explicit_bzero(server->keys, sizeof server->keys);
 	free(server);
 }

@@ -36,6 +36,10 @@ struct tls_server {
 /* The certificates of one name. */
 struct tls_identity;
 
+/* Once a process: before its first server, and after its last. */
+void tls_open(void);
+void tls_close(void);
+
 /* NULL with `why` where the policy cannot be had. What `policy` points to must outlive it. */
 struct tls_server *tls_server_new(const struct tls_policy *policy, struct why *why) KP_MUST_USE;
 

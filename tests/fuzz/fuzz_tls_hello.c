@@ -29,6 +29,7 @@ make_server(void)
 	    .ca = STR_EMPTY,
 	    .digest = "sha256"};
 	struct why why;
+	tls_open();
 	struct tls_server *server = tls_server_new(&policy, &why);
 	static const char keys[TLS_TICKET_KEY_SIZE] = "fuzz";
 

@@ -49,6 +49,7 @@ static int
 setup(void **state)
 {
 	(void)state;
+	tls_open();
 	keys[0] = pki_key(EVP_PKEY_RSA);
 	keys[1] = pki_key(EVP_PKEY_EC);
 	client_key = pki_key(EVP_PKEY_EC);
@@ -68,6 +69,7 @@ teardown(void **state)
 	}
 	EVP_PKEY_free(client_key);
 	X509_free(client_certificate);
+	tls_close();
 	return 0;
 }
 
