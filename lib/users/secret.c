@@ -172,17 +172,16 @@ static int
 make_crypt(const char *password, struct buf *record, struct why *why)
 {
 	char salt[CRYPT_GENSALT_OUTPUT_SIZE];
-	struct crypt_data *data = xcalloc(1, sizeof *data);
+	struct crypt_data data = {0}; /* 32 KiB */
 	int rc = 0;
 
 	if (crypt_gensalt_rn("$y$", 0, NULL, 0, salt, sizeof salt) == NULL)
 		rc = why_sys(why, NULL, "a salt for crypt(3)");
-	else if (crypt_r(password, salt, data) == NULL || data->output[0] == '*')
+	else if (crypt_r(password, salt, &data) == NULL || data.output[0] == '*')
 		rc = why_sys(why, NULL, "crypt(3)");
-	else if (buf_printf(record, "{CRYPT}%s", data->output) == -1)
+	else if (buf_printf(record, "{CRYPT}%s", data.output) == -1)
 		rc = why_perm(why, NULL, "the record is too long");
-	explicit_bzero(data, sizeof *data);
-	free(data);
+	explicit_bzero(&data, sizeof data);
 	return rc;
 }
 
@@ -228,14 +227,13 @@ secret_make(struct str password, unsigned schemes, struct buf *record, struct wh
 static bool
 fits_crypt(struct str hash, const char *password)
 {
-	struct crypt_data *data = xcalloc(1, sizeof *data);
+	struct crypt_data data = {0}; /* 32 KiB */
 	char *setting = hash.n > 0 ? str_dup(hash) : xstrdup(DUMMY_SALT);
-	const char *output = crypt_r(password, setting, data);
+	const char *output = crypt_r(password, setting, &data);
 	bool fits = hash.n > 0 && output != NULL && output[0] != '*' && strlen(output) == hash.n &&
 		    CRYPTO_memcmp(output, hash.p, hash.n) == 0;
 
-	explicit_bzero(data, sizeof *data);
-	free(data);
+	explicit_bzero(&data, sizeof data);
 	free(setting);
 	return fits;
 }
