@@ -81,6 +81,7 @@ struct transaction {
 	bool parent_known; /* ... and there is none */
 	/* content */
 	struct buf content;          /* what came, as long as it is small */
+	struct buf prepended;        /* header lines before all others (MAIL_EDIT) */
 	struct buf prefix;           /* trace header, added fields, rewritten header */
 	size_t header_end;           /* of `content`, replaced by the prefix */
 	uint64_t received, promised; /* bytes that came; that COMMIT said */

@@ -234,6 +234,8 @@ trace_write(struct transaction *t)
 {
 	buf_reset(&t->prefix);
 	t->header_end = 0;
+	if (buf_str(&t->prefix, buf_view(&t->prepended)) == -1)
+		return -1;
 	if (put_received(t, &t->prefix) == -1)
 		return -1;
 	if ((t->env.flags & MAIL_LOCAL) != 0)

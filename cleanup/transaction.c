@@ -92,6 +92,7 @@ transaction_free(struct transaction *t)
 	intake_clear(t);
 	envelope_clear(&t->env);
 	buf_free(&t->envelope);
+	buf_free(&t->prepended);
 	buf_free(&t->text);
 	TAILQ_REMOVE(&c->transactions, t, link);
 	c->ntransactions--;
@@ -258,6 +259,7 @@ transaction_new(
 	buf_init(&t->content, (size_t)c->conf->common.header_size_limit * 2 + (1 << 20));
 	buf_init(&t->prefix, (size_t)c->conf->common.header_size_limit * 2 + (1 << 20));
 	buf_init(&t->envelope, TEXT_MAX);
+	buf_init(&t->prepended, (size_t)c->conf->common.header_size_limit);
 	content_begin(&t->scan);
 	keep_open(t, m);
 	map_put(c->open, key_view(&key), t);
@@ -335,6 +337,69 @@ on_data(struct chan *ch, const struct chan_head *head, union msg_any *msg)
 		transaction_refuse(t, &why);
 }
 
+/* A header line; within `value` its lines are apart by LF. */
+static int
+prepend(struct transaction *t, struct str value, struct why *why)
+{
+	struct str line;
+
+	if (t->spilled)
+		return why_temp(
+		    why, "4.3.0", "a header cannot be added to a large message so late");
+	while (str_word(&value, "\n", &line)) {
+		for (size_t i = 0; i < line.n; i++)
+			if (line.p[i] == '\r' || line.p[i] == '\0')
+				return why_temp(why, "4.3.0", "malformed header line to be added");
+		if (buf_printf(&t->prepended, "%.*s\r\n", STR_ARG(line)) == -1)
+			return why_temp(why, "4.3.0", "too many header lines to be added");
+	}
+	return 0;
+}
+
+static int
+edit(struct transaction *t, const struct msg_mail_edit *m, struct why *why)
+{
+	struct msg_mail_rcpt rcpt = {.address = m->name, .notify = NOTIFY_NEVER};
+
+	switch ((enum mail_edit)m->kind) {
+	case EDIT_PREPEND:
+		return prepend(t, m->value, why);
+	case EDIT_HOLD:
+		t->hold = keep_text(t, str_sub(m->value, 0, MSG_TEXT_MAX));
+		return 0;
+	case EDIT_BCC:
+		return recipients_add(t, &rcpt, why);
+	case EDIT_NONE:
+	case EDIT_ADD_HEADER:
+	case EDIT_INSERT_HEADER:
+	case EDIT_CHANGE_HEADER:
+	case EDIT_BODY:
+	case EDIT_SENDER:
+	case EDIT_ADD_RCPT:
+	case EDIT_DELETE_RCPT:
+	case EDIT_REDIRECT:
+	case EDIT_FILTER:
+	case EDIT_DISCARD:
+	case EDIT_KINDS:
+		break;
+	}
+	return why_temp(why, "4.3.5", "this change to a message is not supported");
+}
+
+static void
+on_edit(struct chan *ch, const struct chan_head *head, union msg_any *msg)
+{
+	struct transaction *t = find(ch, head);
+	struct why why = {0};
+
+	if (t == NULL)
+		return;
+	if (t->state != TX_RECEIVING)
+		chan_fail(ch, "MAIL_EDIT after MAIL_COMMIT");
+	else if (edit(t, &msg->mail_edit, &why) == -1)
+		transaction_refuse(t, &why);
+}
+
 static void
 on_commit(struct chan *ch, const struct chan_head *head, union msg_any *msg)
 {
@@ -369,6 +434,7 @@ const struct chan_rule transaction_rules[] = {
     {MSG_MAIL_OPEN,   on_open  },
     {MSG_MAIL_RCPT,   on_rcpt  },
     {MSG_MAIL_DATA,   on_data  },
+    {MSG_MAIL_EDIT,   on_edit  },
     {MSG_MAIL_COMMIT, on_commit},
     {MSG_MAIL_ABORT,  on_abort },
     {MSG_NONE,        NULL     },

@@ -43,6 +43,9 @@ make_fingerprint(struct config *config, size_t service)
 	    .config = config, .service = service, .text = {.max = FINGERPRINT_MAX}};
 
 	config_each_row(config, service, add_row, &f);
+	/* router is also told which tables others may ask */
+	if (strcmp(config_service_program(config, service), "router") == 0)
+		settings_access_tables(config, &f.text);
 	return buf_steal(&f.text);
 }
 

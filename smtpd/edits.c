@@ -18,6 +18,7 @@ struct edit {
 struct edits {
 	struct edit *rows;
 	size_t n, size;
+	size_t sent;
 };
 
 /* What each recipient's restrictions say again is done once. */
@@ -68,8 +69,8 @@ edits_have(const struct transaction *tx, enum mail_edit kind)
 int
 edits_send(struct transaction *tx, uint64_t trace)
 {
-	for (size_t i = 0; tx->edits != NULL && i < tx->edits->n; i++) {
-		const struct edit *e = &tx->edits->rows[i];
+	for (; tx->edits != NULL && tx->edits->sent < tx->edits->n; tx->edits->sent++) {
+		const struct edit *e = &tx->edits->rows[tx->edits->sent];
 		struct msg_mail_edit msg = {
 		    .kind = e->kind, .index = e->index, .name = e->name, .value = e->value};
 		if (chan_send(tx->cleanup, tx->request, trace, MSG_MAIL_EDIT, &msg) == -1)

@@ -16,7 +16,7 @@ bool edits_add(
 /* Whether there is one of this kind. */
 bool edits_have(const struct transaction *tx, enum mail_edit kind);
 
-/* -1 where the channel is gone. */
+/* Sends those that have not been sent yet; -1 where the channel is gone. */
 int edits_send(struct transaction *tx, uint64_t trace) KP_MUST_USE;
 
 void edits_free(struct transaction *tx);

@@ -231,7 +231,8 @@ open_message(struct session *s, int content)
 		return false;
 	}
 	tx->request = chan_open(tx->cleanup, on_answer, s);
-	if (send_envelope(s, content) == 0)
+	/* what is known already goes first: a large message is written as it comes */
+	if (send_envelope(s, content) == 0 && edits_send(tx, s->trace) == 0)
 		return true;
 	fail_temp(s, "Error: queue file write error");
 	return false;

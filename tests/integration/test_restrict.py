@@ -22,7 +22,8 @@ ZONES = {
 ns A 127.0.0.1
 good MX 10 mail.good
 mail.good A 127.0.0.3
-host A 127.0.0.3
+host A 45.45.45.3
+liar A 45.45.45.9
 null MX 0 .
 nothing TXT "no mail here"
 backup MX 10 mail.good.example.
@@ -51,11 +52,17 @@ bad.example.rhsbl TXT "bad domain"
 8.0.0.127 A 127.0.0.4
 7.0.0.127 A 127.0.0.10
 """,
-    "127.in-addr.arpa": """
+    "deleg.example": """
 @ 300 SOA ns.example. h.example. 1 60 60 60 60
 @ NS ns.example.
-3.0.0 PTR host.example.
-4.0.0 PTR liar.example.
+@ MX 10 mail.good.example.
+""",
+    "45.45.45.in-addr.arpa": """
+@ 300 SOA ns.example. h.example. 1 60 60 60 60
+@ NS ns.example.
+3 PTR host.example.
+4 PTR liar.example.
+5 PTR missing.example.
 """,
 }
 
@@ -103,7 +110,10 @@ class Client:
         self.file.flush()
         return self.reply()
 
-    def try_mail(self, sender="a@good.example", rcpt="u@v.example", helo="host.example"):
+    def try_mail(self, sender="a@good.example", rcpt="u@v.example", helo="host.example", xclient=None):
+        if xclient:
+            assert self.say("EHLO x.example")[:3] == "250"
+            assert self.say(f"XCLIENT {xclient}")[:3] == "220"
         replies = [self.say(f"EHLO {helo}"), self.say(f"MAIL FROM:<{sender}>"), self.say(f"RCPT TO:<{rcpt}>")]
         return next((r for r in replies if r[0] in "45"), replies[-1])
 
@@ -127,10 +137,10 @@ class World:
         self.suite = Suite()
         self.folder = str(folder)
         os.chmod(self.folder, 0o755)
-        self.suite.start(f"dns_servers = 127.0.0.1@{self.knot.port}", "mynetworks = 127.0.0.1/32", "mydestination = localhost",
+        self.suite.start(f"dns_servers = 127.0.0.1@{self.knot.port}", "mynetworks = 127.0.0.1/32", "smtpd_authorized_xclient_hosts = 127.0.0.9/32", "mydestination = localhost",
                          "virtual_mailbox_domains = v.example", "virtual_mailbox_maps = inline:{u@v.example=u/, w@v.example=w/}",
                          "virtual_alias_domains = alias.example", "virtual_alias_maps = inline:{x@alias.example=u@v.example}",
-                         "relay_domains = relay.example", "dns_timeout = 2s", "smtpd_client_connection_count_limit = 0",
+                         "relay_domains = relay.example", "recipient_delimiter = +", "dns_timeout = 2s", "smtpd_client_connection_count_limit = 0",
                          "smtpd_unknown_recipient_delay = 0", "smtpd_harvest_limit = 0", "smtpd_error_sleep_time = 0",
                          "virtual_mailbox_base = /nonexistent", "virtual_uid_maps = static:65534", "virtual_gid_maps = static:65534")
 
@@ -184,19 +194,19 @@ ROWS = [
     ("client", "permit_mynetworks, reject", {"address": "127.0.0.1"}, OK),
     ("client", "permit_sasl_authenticated, permit_tls_all_clientcerts, permit_tls_clientcerts, reject", {}, "554 5.7.1"),
     ("client", "reject_unknown_client_hostname", {}, "450 4.7.25 Client host rejected: cannot find your hostname, [127.0.0.9]"),
-    ("client", "reject_unknown_client_hostname", {"address": "127.0.0.3"}, OK),
-    ("client", "reject_unknown_client_hostname", {"address": "127.0.0.4"}, "450 4.7.25 Client host rejected: cannot find your hostname, [127.0.0.4]"),
+    ("client", "reject_unknown_client_hostname", {"xclient": "NAME=host.example ADDR=45.45.45.3"}, OK),
+    ("client", "reject_unknown_client_hostname", {"xclient": "NAME=[UNAVAILABLE] ADDR=45.45.45.4"}, "450 4.7.25 Client host rejected: cannot find your hostname, [45.45.45.4]"),
     ("client", "reject_unknown_reverse_client_hostname", {}, "450 4.7.25 Client host rejected: cannot find your reverse hostname, [127.0.0.9]"),
-    ("client", "reject_unknown_reverse_client_hostname", {"address": "127.0.0.4"}, OK),
-    ("client", "reject_unknown_forward_client_hostname", {"address": "127.0.0.4"}, "450 4.7.25 Client host rejected: cannot find your forward hostname"),
+    ("client", "reject_unknown_reverse_client_hostname", {"xclient": "NAME=[UNAVAILABLE] ADDR=45.45.45.4"}, OK),
+    ("client", "reject_unknown_forward_client_hostname", {"xclient": "NAME=[UNAVAILABLE] ADDR=45.45.45.5"}, "450 4.7.25 Client host rejected: cannot find your forward hostname"),
     ("client", "reject_rbl_client rbl", {}, "554 5.7.1 Service unavailable; Client host [127.0.0.9] blocked using rbl; listed as 127.0.0.9"),
     ("client", "reject_rbl_client rbl", {"address": "127.0.0.6"}, OK),
     ("client", "reject_rbl_client rbl=127.0.0.[3..5;9]", {}, OK),
     ("client", "reject_rbl_client rbl=127.0.0.[3..5;9]", {"address": "127.0.0.8"}, "554 5.7.1 Service unavailable; Client host [127.0.0.8] blocked using rbl"),
     ("client", "permit_dnswl_client rbl=127.0.0.10, reject", {"address": "127.0.0.7"}, OK),
     ("client", "permit_dnswl_client rbl=127.0.0.10, reject", {}, "554 5.7.1"),
-    ("client", "reject_rhsbl_client rhsbl.example", {"address": "127.0.0.3"}, OK),
-    ("client", "permit_rhswl_client rhsbl.example, reject", {"address": "127.0.0.3"}, "554 5.7.1"),
+    ("client", "reject_rhsbl_client rhsbl.example", {"xclient": "NAME=host.example ADDR=45.45.45.3"}, OK),
+    ("client", "permit_rhswl_client rhsbl.example, reject", {"xclient": "NAME=host.example ADDR=45.45.45.3"}, "554 5.7.1"),
     ("client", "reject_plaintext_session", {}, "450 4.7.1 <unknown[127.0.0.9]>: Client host rejected: Session encryption is required"),
     ("helo", "reject_invalid_helo_hostname", {"helo": "a..b"}, "501 5.5.2 <a..b>: Helo command rejected: Invalid name"),
     ("helo", "reject_non_fqdn_helo_hostname", {"helo": "host"}, "504 5.5.2 <host>: Helo command rejected: need fully-qualified hostname"),
@@ -230,20 +240,20 @@ ROWS = [
     ("recipient", "check_recipient_access static:strict", {}, "550 5.7.9 <u@v.example>: Recipient address rejected: in a class"),
     ("recipient", "check_recipient_access static:{reject_rbl_client rbl}", {}, "554 5.7.1 Service unavailable; Client host [127.0.0.9]"),
     ("recipient", "check_recipient_access static:{reject_nonsense}", {}, "451 4.3.5 <u@v.example>: Recipient address rejected: Server configuration error"),
-    ("client", "check_client_access inline:{127.0={REJECT by network}}", {}, "554 5.7.1 <unknown[127.0.0.9]>: Client host rejected: by network"),
-    ("client", "check_client_access inline:{host.example=REJECT}", {"address": "127.0.0.3"}, "554 5.7.1 <host.example[127.0.0.3]>: Client host rejected"),
-    ("client", "check_client_access inline:{example=REJECT}", {"address": "127.0.0.3"}, "554 5.7.1"),
-    ("client", "check_reverse_client_hostname_access inline:{liar.example=REJECT}", {"address": "127.0.0.4"}, "554 5.7.1 <liar.example>: Unverified Client host rejected"),
-    ("client", "check_client_a_access inline:{127.0.0.3=REJECT}", {"address": "127.0.0.3"}, "554 5.7.1"),
-    ("helo", "check_helo_access inline:{host.example={504 no}}", {}, "504 5.7.1 <host.example>: Helo command rejected: no"),
-    ("helo", "check_helo_a_access inline:{127.0.0.3=REJECT}", {}, "554 5.7.1 <host.example>: Helo command rejected"),
-    ("helo", "check_helo_ns_access inline:{ns.example=REJECT}", {}, "554 5.7.1 <host.example>: Helo command rejected"),
-    ("sender", "check_sender_access inline:{<>={550 5.7.1 no bounces}}", {"sender": ""}, "550 5.7.1 <>: Sender address rejected: no bounces"),
-    ("sender", "check_sender_access inline:{a@={REJECT a}}", {}, "554 5.7.1 <a@good.example>: Sender address rejected: a"),
+    ("client", "check_client_access inline:{{127.0 = REJECT by network}}", {}, "554 5.7.1 <unknown[127.0.0.9]>: Client host rejected: by network"),
+    ("client", "check_client_access inline:{host.example=REJECT}", {"xclient": "NAME=host.example ADDR=45.45.45.3"}, "554 5.7.1 <host.example[45.45.45.3]>: Client host rejected"),
+    ("client", "check_client_access inline:{example=REJECT}", {"xclient": "NAME=host.example ADDR=45.45.45.3"}, "554 5.7.1"),
+    ("client", "check_reverse_client_hostname_access inline:{liar.example=REJECT}", {"xclient": "NAME=[UNAVAILABLE] ADDR=45.45.45.4"}, "554 5.7.1 <liar.example>: Unverified Client host rejected"),
+    ("client", "check_client_a_access inline:{45.45.45.3=REJECT}", {"xclient": "NAME=host.example ADDR=45.45.45.3"}, "554 5.7.1"),
+    ("helo", "check_helo_access inline:{{host.example = 504 no}}", {}, "504 5.7.1 <host.example>: Helo command rejected: no"),
+    ("helo", "check_helo_a_access inline:{45.45=REJECT}", {}, "554 5.7.1 <host.example>: Helo command rejected"),
+    ("helo", "check_helo_ns_access inline:{ns.example=REJECT}", {"helo": "deleg.example"}, "554 5.7.1 <deleg.example>: Helo command rejected"),
+    ("sender", "check_sender_access inline:{{<> = 550 5.7.1 no bounces}}", {"sender": ""}, "550 5.7.1 <>: Sender address rejected: no bounces"),
+    ("sender", "check_sender_access inline:{{a@ = REJECT a}}", {}, "554 5.7.1 <a@good.example>: Sender address rejected: a"),
     ("sender", "check_sender_access inline:{a@good.example=REJECT}", {"sender": "a+x@good.example"}, "554 5.7.1"),
     ("sender", "check_sender_mx_access inline:{mail.good.example=REJECT}", {}, "554 5.7.1 <a@good.example>: Sender address rejected"),
     ("sender", "check_sender_mx_access inline:{127.0.0.3=REJECT}", {}, "554 5.7.1"),
-    ("sender", "check_sender_ns_access inline:{127.0.0.1=REJECT}", {}, "554 5.7.1"),
+    ("sender", "check_sender_ns_access inline:{127.0.0.1=REJECT}", {"sender": "a@deleg.example"}, "554 5.7.1"),
     ("sender", "check_sender_access fail:no", {}, "451 4.3.5 <a@good.example>: Sender address rejected: Server configuration error"),
     ("sender", "check_sender_access texthash:/nonexistent/table", {}, "451 4.3.5"),
     ("sender", "check_sender_access static:DUNNO, reject", {}, "554 5.7.1"),
@@ -274,8 +284,7 @@ def quote(rules):
 
 
 def test_each_restriction(world):
-    """All rows of a list in one configuration at a time would hide one behind another: each row is a class, chosen by
-    a table on the client's port; here, each has its own configuration, told by a service of its own."""
+    """Rows of one list share an instance's configuration."""
     wrong = []
     groups = {}
     for row in ROWS:
@@ -288,3 +297,131 @@ def test_each_restriction(world):
             if not got.startswith(said):
                 wrong.append(f"{where}: {rules}: {what}: {got!r}, not {said!r}")
     assert not wrong, "\n".join(wrong) + world.suite.errors()
+
+
+def test_tables_of_each_type(world):
+    cidr = world.file("cidr", "127.0.0.0/29 OK\n127.0.0.9/32 REJECT by cidr\n")
+    pcre = world.file("pcre", "/^(b)@good/ REJECT $1 by pcre\n")
+    text = world.file("text", "good.example REJECT by texthash\n")
+    lmdb = world.file("lmdb", "c@bad.example 550 5.7.8 by lmdb\n")
+    world.suite.kingpost("map", "build", lmdb)
+    world.configure({"sender": f"check_client_access cidr:{cidr}, permit"})
+    assert world.ask() == "554 5.7.1 <unknown[127.0.0.9]>: Client host rejected: by cidr"
+    assert world.ask(address="127.0.0.2") == OK
+    world.configure({"sender": f"check_sender_access pcre:{pcre}, check_sender_access lmdb:{lmdb}, check_sender_access texthash:{text}"})
+    assert world.ask(sender="b@good.example") == "554 5.7.1 <b@good.example>: Sender address rejected: b by pcre"
+    assert world.ask(sender="a@good.example") == "554 5.7.1 <a@good.example>: Sender address rejected: by texthash"
+    assert world.ask(sender="c@bad.example") == "550 5.7.8 <c@bad.example>: Sender address rejected: by lmdb"
+    assert world.ask(sender="d@bad.example") == OK
+    world.file("text", "bad.example REJECT now\n")
+    wait_until(lambda: world.ask(sender="d@bad.example").startswith("554"), 10, "the changed table")
+
+
+def test_actions_on_the_message(world):
+    world.configure({"recipient": "check_sender_access inline:{{h@good.example = HOLD look at it}, {d@good.example = DISCARD gone}, "
+                                  "{p@good.example = PREPEND X-Seen: yes}, {r@good.example = REDIRECT w@v.example}}, check_sender_access static:DUNNO"})
+    suite = world.suite
+    said = {}
+    for name in "hdpr":
+        client = Client(suite)
+        assert client.try_mail(sender=f"{name}@good.example") == OK
+        said[name] = client.content()
+        client.end()
+    assert said["d"] == "250 2.0.0 Ok" and re.search(r"discard: RCPT from unknown\[127.0.0.9\]: <d@good.example>: Sender address gone", suite.log())
+    held = re.search(r"queued as (\w+)", said["h"]).group(1)
+    wait_until(lambda: [m for m in suite.queue() if m["queue_id"] == held and m["queue_name"] == "hold"], 10, "the held message")
+    done = re.search(r"queued as (\w+)", said["p"]).group(1)
+    suite.kingpost("queue", "hold", done, check=False)
+    assert "X-Seen: yes" in suite.kingpost("queue", "cat", done).out.split("\n\n")[0] or "X-Seen: yes" in suite.kingpost("queue", "cat", done).out
+
+
+class Policy:
+    """A policy server that answers as `answer` says of the request's attributes; None: closes."""
+
+    def __init__(self, answer):
+        self.answer, self.requests, self.connections = answer, [], 0
+        self.listener = socket.create_server(("127.0.0.1", 0))
+        self.port = self.listener.getsockname()[1]
+        threading.Thread(target=self.accept, daemon=True).start()
+
+    def accept(self):
+        while True:
+            try:
+                s, _ = self.listener.accept()
+            except OSError:
+                return
+            self.connections += 1
+            threading.Thread(target=self.serve, args=(s,), daemon=True).start()
+
+    def serve(self, s):
+        f = s.makefile("rwb")
+        request = {}
+        try:
+            for line in f:
+                line = line.decode().rstrip("\n")
+                if line:
+                    name, value = line.split("=", 1)
+                    request[name] = value
+                    continue
+                self.requests.append(request)
+                reply = self.answer(request)
+                request = {}
+                if reply is None:
+                    break
+                f.write(reply.encode())
+                f.flush()
+        except OSError:
+            pass
+        s.close()
+
+
+def test_policy_service(world):
+    server = Policy(lambda r: f"action={'554 5.7.1 by policy' if r['sender'].startswith('bad') else 'DUNNO'}\n\n")
+    world.configure({"recipient": f"check_policy_service inet:127.0.0.1:{server.port}"})
+    assert world.ask() == OK
+    assert world.ask(sender="bad@good.example") == "554 5.7.1 <u@v.example>: Recipient address rejected: by policy"
+    one = server.requests[0]
+    assert one["request"] == "smtpd_access_policy" and one["client_address"] == "127.0.0.9" and one["helo_name"] == "host.example"
+    assert one["recipient"] == "u@v.example" and one["protocol_state"] == "RCPT" and one["instance"]
+    assert server.connections <= 2  # kept, one a worker
+
+
+@pytest.mark.parametrize("answer", [lambda r: None, lambda r: "garbage\n\n", lambda r: "\n", lambda r: "x" * 100000, lambda r: "action=\n\n"])
+def test_hostile_policy_service(world, answer):
+    server = Policy(answer)
+    world.configure({"recipient": f"check_policy_service {{inet:127.0.0.1:{server.port}, timeout=2s, retry_delay=100ms}}"})
+    assert world.ask() == "451 4.3.5 <u@v.example>: Recipient address rejected: Server configuration problem"
+    assert "problem talking to server inet:127.0.0.1" in world.suite.log()
+
+
+def test_a_silent_policy_service_has_its_default_action(world):
+    server = Policy(lambda r: "")
+    world.configure({"recipient": f"check_policy_service {{inet:127.0.0.1:{server.port}, timeout=1s, try_limit=1, default_action=DUNNO}}"})
+    assert world.ask() == OK
+
+
+def test_smtp_test_and_check_relay(world):
+    world.configure({"client": "reject_rbl_client rbl"})
+    done = world.suite.kingpost("smtp", "test", "--client", "127.0.0.9", "--helo", "h.example", "--from", "a@b.example", "--to", "u@v.example", check=False)
+    assert done.returncode == 1
+    assert "smtpd_client_restrictions: reject_rbl_client rbl: 554 5.7.1 Service unavailable" in done.out and "verdict: 554" in done.out
+    done = world.suite.kingpost("smtp", "test", "--client", "127.0.0.2", "--to", "u@far.example", check=False)
+    assert "smtpd_relay_restrictions: reject_unauth_destination: 554 5.7.1 <u@far.example>: Relay access denied" in done.out
+    table = world.suite.kingpost("check", "--relay").out
+    assert re.search(r"outside +anywhere else +no +smtpd_relay_restrictions: reject_unauth_destination", table)
+    assert re.search(r"mynetworks +anywhere else +yes +smtpd_relay_restrictions: permit_mynetworks", table)
+    assert re.search(r"outside +relay_domains +yes", table)
+
+
+@pytest.mark.parametrize("setting,text", [
+    ("smtpd_relay_restrictions = permit_mynetworks", "open relay"),
+    ("smtpd_relay_restrictions = check_client_access static:OK, reject_unauth_destination", "open relay"),
+    ("smtpd_recipient_restrictions = reject_unknown_sender_domian", "did you mean reject_unknown_sender_domain"),
+    ("smtpd_client_restrictions = reject_unverified_sender", "not supported"),
+    ("smtpd_client_restrictions = permit_naked_ip_address", "write permit_mynetworks"),
+    ("smtpd_client_restrictions = reject_rbl_client", "needs a DNS zone"),
+])
+def test_what_is_refused_at_start(suite, setting, text):
+    done = suite.run_script("--port", str(suite.port), "--submission-port", str(suite.submission_port), "--set", setting, "--detach")
+    assert done.returncode != 0 and text in done.stdout + done.stderr + suite.errors()
+    suite.stop = lambda: None
