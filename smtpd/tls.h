@@ -66,7 +66,7 @@ const struct tls_facts *smtpd_tls_facts(const struct session *s);
 /* See tls_binding(). */
 int smtpd_tls_binding(const struct session *s, const char *type, struct buf *out) KP_MUST_USE;
 
-/* For the Received field: a line for each comment, apart by LF; "" where there is none. */
+/* For the Received field: the comments, apart by semicolons; "" where there is none. */
 void smtpd_tls_comment(const struct session *s, char *out, size_t size);
 
 void cmd_starttls(struct session *s, struct str argument);
