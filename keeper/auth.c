@@ -390,9 +390,11 @@ void
 auth_reload(struct keeper *k)
 {
 	struct auth *a = k->auth;
+	bool wanted = k->conf->smtpd_sasl_type == AUTH_DOVECOT;
 
-	dovecot_free(&a->dovecot);
-	if (k->conf->smtpd_sasl_type == AUTH_DOVECOT)
+	if (!wanted || !dovecot_is_at(a->dovecot, k->conf->smtpd_sasl_path))
+		dovecot_free(&a->dovecot);
+	if (wanted && a->dovecot == NULL)
 		a->dovecot = dovecot_new(a);
 	auth_offer(a);
 }

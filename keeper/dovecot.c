@@ -42,6 +42,7 @@ enum dovecot_state { DOVECOT_DOWN, DOVECOT_ASKING, DOVECOT_GREETING, DOVECOT_REA
 
 struct dovecot {
 	struct auth *auth;
+	char *path; /* smtpd_sasl_path at the start */
 	enum dovecot_state state;
 	struct chan *master; /* who is asked */
 	uint32_t request;
@@ -107,7 +108,7 @@ lose(struct dovecot *d, const char *reason)
 	bool was_ready = d->state == DOVECOT_READY;
 
 	if (!d->complained)
-		log_warning("dovecot: %s: %s", d->auth->k->conf->smtpd_sasl_path, reason);
+		log_warning("dovecot: %s: %s", d->path, reason);
 	d->complained = true;
 	disconnect(d);
 	fail_all(d);
@@ -408,7 +409,7 @@ on_connected(void *arg, const struct chan_head *head, union msg_any *msg)
 static void
 connect_now(struct dovecot *d)
 {
-	const char *path = d->auth->k->conf->smtpd_sasl_path;
+	const char *path = d->path;
 	bool is_inet = strncmp(path, "inet:", 5) == 0, is_unix = strncmp(path, "unix:", 5) == 0;
 	char *target = xasprintf("%s%s", is_inet || is_unix ? "" : "unix:", path);
 	struct msg_connect msg = {.target = str_from(target)};
@@ -428,7 +429,12 @@ dovecot_new(struct auth *a)
 {
 	struct dovecot *d = xcalloc(1, sizeof *d);
 
-	*d = (struct dovecot){.auth = a, .fd = -1, .back_off = BACK_OFF_MIN_MS};
+	*d = (struct dovecot){
+	    .auth = a,
+	    .path = xstrdup(a->k->conf->smtpd_sasl_path),
+	    .fd = -1,
+	    .back_off = BACK_OFF_MIN_MS,
+	};
 	buf_init(&d->in, IN_MAX);
 	buf_init(&d->out, OUT_MAX);
 	buf_init(&d->names, MECHANISMS_MAX);
@@ -450,7 +456,14 @@ dovecot_free(struct dovecot **dp)
 	*dp = NULL;
 	buf_free(&d->names);
 	buf_free(&d->plain);
+	free(d->path);
 	free(d);
+}
+
+bool
+dovecot_is_at(const struct dovecot *d, const char *path)
+{
+	return d != NULL && strcmp(d->path, path) == 0;
 }
 
 bool

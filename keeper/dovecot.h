@@ -14,6 +14,9 @@ struct mechanism;
 struct dovecot *dovecot_new(struct auth *a);
 void dovecot_free(struct dovecot **dp);
 
+/* Whether it is there, and is the one at this path. */
+bool dovecot_is_at(const struct dovecot *d, const char *path);
+
 /* What it has announced; nothing while it is away. */
 bool dovecot_has(const struct dovecot *d, const char *mechanism);
 void dovecot_list(const struct dovecot *d, struct buf *names, struct buf *plain);
