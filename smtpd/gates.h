@@ -5,7 +5,7 @@
 
 struct gate;
 
-extern const struct gate gate_limits, gate_screen;
+extern const struct gate gate_limits, gate_screen, gate_milter;
 
 extern const struct gate gate_restrict; /* the restriction lists: restrict.c */
 

@@ -27,6 +27,7 @@
 #include "smtpd/client.h"
 #include "smtpd/haproxy.h"
 #include "smtpd/limits.h"
+#include "smtpd/milter.h"
 #include "smtpd/restrict.h"
 #include "smtpd/routes.h"
 #include "smtpd/screen.h"
@@ -243,7 +244,7 @@ server_start(struct service *service, struct why *why)
 		why) == -1 ||
 	    networks_parse(&server->proxy_hosts, &server->conf->smtpd_upstream_proxy_hosts, why) ==
 		-1 ||
-	    screen_open(server, why) == -1)
+	    screen_open(server, why) == -1 || milter_open(server, why) == -1)
 		return -1;
 	if (smtpd_tls_start(server, early != NULL ? early->ca : NULL, why) == -1)
 		return -1;
@@ -280,6 +281,7 @@ server_free(struct server **sp)
 	networks_clear(&server->xforward_hosts);
 	networks_clear(&server->proxy_hosts);
 	screen_close(server);
+	milter_close(server);
 	map_free(&server->names, free);
 	routes_forget(server);
 	map_free(&server->routes, NULL);
@@ -426,15 +428,15 @@ on_operator_gone(struct service *service, struct chan *ch)
 }
 
 static const struct service_peer peers[] = {
-    {PROGRAM_PICKUP,   from_pickup, NULL,       NULL           },
-    {PROGRAM_ROUTER,   from_router, NULL,       on_router_gone },
-    {PROGRAM_RESOLVER, from_others, NULL,       NULL           },
-    {PROGRAM_CLEANUP,  from_others, NULL,       on_cleanup_gone},
-    {PROGRAM_LIMITER,  from_others, on_limiter, NULL           },
-    {PROGRAM_KEEPER,   from_keeper, on_keeper,  on_keeper_gone },
-    {PROGRAM_QMGR,     from_others, NULL,       NULL           },
-    {PROGRAM_MASTER,   from_operator, NULL,     on_operator_gone},
-    {PROGRAM_NONE,     NULL,        NULL,       NULL           },
+    {PROGRAM_PICKUP,   from_pickup,   NULL,       NULL            },
+    {PROGRAM_ROUTER,   from_router,   NULL,       on_router_gone  },
+    {PROGRAM_RESOLVER, from_others,   NULL,       NULL            },
+    {PROGRAM_CLEANUP,  from_others,   NULL,       on_cleanup_gone },
+    {PROGRAM_LIMITER,  from_others,   on_limiter, NULL            },
+    {PROGRAM_KEEPER,   from_keeper,   on_keeper,  on_keeper_gone  },
+    {PROGRAM_QMGR,     from_others,   NULL,       NULL            },
+    {PROGRAM_MASTER,   from_operator, NULL,       on_operator_gone},
+    {PROGRAM_NONE,     NULL,          NULL,       NULL            },
 };
 
 const struct service_table smtpd_service = {

@@ -28,6 +28,10 @@ struct map;
 struct forward;
 struct haproxy;
 struct limits;
+struct milter_list;
+struct milter_mail;
+struct milters;
+struct session_milters;
 struct route;
 struct screen;
 struct screen_zone;
@@ -70,7 +74,9 @@ struct server {
 	uint64_t serial; /* of sessions; spreads requests over partners */
 	int reserve_fd;  /* given up to accept and refuse when descriptors run out */
 	struct networks xclient_hosts, xforward_hosts, proxy_hosts;
-	struct networks exempt; /* from the limits of clients */
+	struct networks exempt;          /* from the limits of clients */
+	struct milter_list *milter_list; /* smtpd_milters */
+	size_t milter_held;              /* octets of content that are held for them */
 	struct screen_zone *zones;
 	size_t nzones;
 	bool stressed; /* near the limit of sessions: shorter time-outs, fewer errors */
@@ -112,9 +118,14 @@ struct transaction {
 	unsigned ret;
 	uint64_t flags; /* enum mail_flag */
 	uint64_t announced;
-	struct map *facts;   /* what restrictions have found out (facts.h); NULL: nothing */
-	struct edits *edits; /* changes to the message (edits.h); NULL: none */
-	char *hold;          /* the reason why it goes to hold; NULL: it does not */
+	struct map *facts;        /* what restrictions have found out (facts.h); NULL: nothing */
+	struct edits *edits;      /* changes to the message (edits.h); NULL: none */
+	struct milters *milters;  /* the chain that has heard of it; NULL: none */
+	struct milter_mail *mail; /* as milters see it; NULL: not yet, or none */
+	struct server *held_in;   /* counts `held` octets for milters; NULL: none */
+	size_t held;
+	bool judged; /* the gates have let the content pass */
+	char *hold;  /* the reason why it goes to hold; NULL: it does not */
 	struct rcpt *rcpts;
 	size_t nrcpts, rcpts_size;
 	struct rcpt pending; /* the recipient whose route is being asked for */
@@ -217,6 +228,8 @@ struct session {
 	/* what a trusted host says of its client: see forward.h */
 	bool may_xclient, may_xforward; /* by the address that connected */
 	struct forward *forward;        /* whose mail comes next; NULL: its own */
+
+	struct session_milters *milters; /* see milter.h; NULL: none */
 
 	/* what limiter and the tests before the greeting say */
 	struct limits *limits;

@@ -15,6 +15,7 @@ static const struct gate *const gates[] = {
     &gate_limits,
     &gate_screen,
     &gate_restrict,
+    &gate_milter,
     NULL,
 };
 

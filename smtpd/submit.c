@@ -20,6 +20,7 @@
 #include "lib/service/service.h"
 #include "smtpd/edits.h"
 #include "smtpd/envelope.h"
+#include "smtpd/milter.h"
 #include "smtpd/forward.h"
 #include "smtpd/routes.h"
 #include "smtpd/session.h"
@@ -27,6 +28,8 @@
 #include "smtpd/tls.h"
 
 static void hand_over(struct session *s);
+static void pipe_open(struct session *s);
+static void commit_soon(struct session *s);
 
 /* --- failure and end --- */
 
@@ -259,15 +262,28 @@ on_content_judged(struct session *s, const struct why *why)
 		finish_discarded(s);
 		return;
 	}
+	s->tx->judged = true;
+	if (s->tx->pipe == -1 &&
+	    s->tx->content.n > (size_t)s->server->conf->common.journal_message_limit) {
+		pipe_open(s); /* it was held for the milters */
+		if (s->tx->failure.class != WHY_NONE)
+			finish_failed(s);
+		else if (s->tx->pipe_rest.n == 0)
+			commit_soon(s);
+		return;
+	}
 	session_wait(s, s->server->conf->smtpd_service_timeout, on_expired);
 	hand_over(s);
 }
 
-/* The session waits for the gates, and then for cleanup's answer. */
+/* The session waits for the gates, once, and then for cleanup's answer. */
 static void
 commit_soon(struct session *s)
 {
-	stage_begin(s, STAGE_CONTENT, on_content_judged);
+	if (s->tx->judged)
+		on_content_judged(s, NULL);
+	else
+		stage_begin(s, STAGE_CONTENT, on_content_judged);
 }
 
 /* --- large content: the pipe --- */
@@ -365,6 +381,21 @@ pipe_open(struct session *s)
 
 /* --- content --- */
 
+/* Milters see the message as a whole: all of it stays here. */
+static void
+hold(struct session *s, struct str bytes)
+{
+	struct transaction *tx = s->tx;
+	struct why why;
+
+	tx->content.max = (size_t)s->server->conf->common.message_size_limit + 2;
+	if (milter_room(s, bytes.n) && buf_str(&tx->content, bytes) == 0)
+		return;
+	why_temp(&why, "4.3.1", "Error: too much mail is being looked at");
+	why.smtp = 452;
+	submit_fail(s, &why);
+}
+
 void
 submit_add(struct session *s, struct str bytes)
 {
@@ -372,6 +403,10 @@ submit_add(struct session *s, struct str bytes)
 
 	if (bytes.n == 0 || tx->failure.class != WHY_NONE)
 		return;
+	if (milter_holds(s)) {
+		hold(s, bytes);
+		return;
+	}
 	if (tx->pipe == -1 && buf_str(&tx->content, bytes) == 0)
 		return;
 	if (tx->pipe == -1)

@@ -29,6 +29,8 @@ net_address(const char *text, struct addrinfo **info, struct why *why)
 	struct str name = str_sub(s, 0, (size_t)colon);
 	if (str_starts(name, STR("[")) && str_ends(name, STR("]")))
 		name = str_sub(name, 1, name.n - 2);
+	if (str_is(name, "localhost"))
+		name = STR("127.0.0.1");
 	if (!str_copy(host, sizeof host, str_is(name, "*") ? STR("::") : name))
 		return why_perm(why, NULL, "%s: the address is too long", text);
 	int error = getaddrinfo(host, text + colon + 1, &hints, info);

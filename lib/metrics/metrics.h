@@ -24,6 +24,7 @@
 	M(GREYLISTED, smtpd_greylisted_total, COUNTER, "recipients refused by greylisting")        \
 	M(USAGE_HELD, smtpd_account_held_total, COUNTER,                                           \
 	    "messages of accounts that send far too much")                                         \
+	M(MILTER_REFUSED, smtpd_milter_refused_total, COUNTER, "refusals by milters")              \
 	M(STRESSED, smtpd_stress, GAUGE, "workers in stress mode")                                 \
 	M(PICKED_UP, pickup_messages_total, COUNTER, "messages submitted on this machine")         \
 	M(QUEUED, cleanup_messages_total, COUNTER, "messages made durable")                        \
