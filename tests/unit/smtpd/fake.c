@@ -3,7 +3,9 @@
  * Who answers what: router by the domain (local.example, relay.example, all others remote; "nobody"
  * is unknown, temp.example cannot be told, silent.example gets no answer); resolver knows
  * client.example at 192.0.2.1 and a liar at 192.0.2.2; cleanup takes all but mail from full@ (452
- * while it comes), deaf@ (no answer) and kill@ (dies).
+ * while it comes), deaf@ (no answer) and kill@ (dies); keeper offers PLAIN and LOGIN, lets in
+ * whoever says the password "good", and cannot tell for "later"; qmgr knows every domain but
+ * cold.example.
  */
 #include "tests/unit/smtpd/fake.h"
 
@@ -255,6 +257,127 @@ on_abort(struct chan *ch, const struct chan_head *head, union msg_any *msg)
 	must(buf_puts(&f->mail, "aborted\n"));
 }
 
+/* --- keeper --- */
+
+static void
+auth_refuse(struct chan *ch, const struct chan_head *head, bool temporary)
+{
+	struct msg_auth_failed failed = {
+	    .temporary = temporary,
+	    .login = STR("somebody"),
+	    .reason = temporary ? STR("cannot tell") : STR("wrong password"),
+	};
+
+	must(chan_reply(ch, head, MSG_AUTH_FAILED, &failed));
+}
+
+/* By the password, which is all that counts here. */
+static void
+auth_decide(struct chan *ch, const struct chan_head *head, struct str password)
+{
+	struct msg_auth_ok ok = {.login = STR("somebody")};
+
+	if (str_is(password, "good"))
+		must(chan_reply(ch, head, MSG_AUTH_OK, &ok));
+	else
+		auth_refuse(ch, head, str_is(password, "later"));
+}
+
+static void
+on_auth_start(struct chan *ch, const struct chan_head *head, union msg_any *msg)
+{
+	const struct msg_auth_start *m = &msg->auth_start;
+	struct msg_auth_challenge challenge = {
+	    .data = str_is(m->mechanism, "LOGIN") ? STR("Username:") : STR_EMPTY};
+	ptrdiff_t nul = str_rchr(m->response, '\0');
+
+	if (!m->initial)
+		must(chan_reply(ch, head, MSG_AUTH_CHALLENGE, &challenge));
+	else if (nul < 0)
+		auth_refuse(ch, head, false);
+	else
+		auth_decide(ch, head, str_from_at(m->response, (size_t)nul + 1));
+}
+
+/* Of PLAIN the one response; of LOGIN the name, which is asked for the password, or that. */
+static void
+on_auth_response(struct chan *ch, const struct chan_head *head, union msg_any *msg)
+{
+	struct str data = msg->auth_response.data;
+	struct msg_auth_challenge challenge = {.data = STR("Password:")};
+	ptrdiff_t nul = str_rchr(data, '\0');
+
+	if (str_is(data, "somebody"))
+		must(chan_reply(ch, head, MSG_AUTH_CHALLENGE, &challenge));
+	else
+		auth_decide(ch, head, nul < 0 ? data : str_from_at(data, (size_t)nul + 1));
+}
+
+static void
+on_auth_cancel(struct chan *ch, const struct chan_head *head, union msg_any *msg)
+{
+	struct fake *f = chan_owner(ch);
+
+	(void)head;
+	(void)msg;
+	f->cancelled++;
+}
+
+/* --- limiter: one counter of what is held, nobody is blocked --- */
+
+static void
+on_tally(struct chan *ch, const struct chan_head *head, union msg_any *msg)
+{
+	struct fake *f = chan_owner(ch);
+	struct msg_tallied tallied = {.count = 1};
+
+	if (msg->tally.hold != 0)
+		tallied.count = f->held += msg->tally.amount;
+	must(chan_reply(ch, head, MSG_TALLIED, &tallied));
+}
+
+static void
+on_tally_release(struct chan *ch, const struct chan_head *head, union msg_any *msg)
+{
+	struct fake *f = chan_owner(ch);
+
+	(void)head;
+	f->held -= msg->tally_release.amount;
+}
+
+static void
+on_block_find(struct chan *ch, const struct chan_head *head, union msg_any *msg)
+{
+	struct msg_block_is is = {0};
+
+	(void)msg;
+	must(chan_reply(ch, head, MSG_BLOCK_IS, &is));
+}
+
+static void
+on_auth_result(struct chan *ch, const struct chan_head *head, union msg_any *msg)
+{
+	(void)ch;
+	(void)head;
+	(void)msg;
+}
+
+/* --- qmgr --- */
+
+static void
+on_etrn(struct chan *ch, const struct chan_head *head, union msg_any *msg)
+{
+	struct msg_done done = {0};
+	struct why why;
+
+	if (str_is(msg->etrn.domain, "cold.example")) {
+		why_temp(&why, "4.3.0", "no such queue");
+		must(chan_refuse(ch, head, &why));
+		return;
+	}
+	must(chan_reply(ch, head, MSG_DONE, &done));
+}
+
 /* --- logger --- */
 
 static void
@@ -288,6 +411,23 @@ static const struct chan_rule cleanup_rules[] = {
     {MSG_MAIL_COMMIT, on_commit},
     {MSG_MAIL_ABORT,  on_abort },
     {MSG_NONE,        NULL     },
+};
+static const struct chan_rule keeper_rules[] = {
+    {MSG_AUTH_START,    on_auth_start   },
+    {MSG_AUTH_RESPONSE, on_auth_response},
+    {MSG_AUTH_CANCEL,   on_auth_cancel  },
+    {MSG_NONE,          NULL            },
+};
+static const struct chan_rule limiter_rules[] = {
+    {MSG_TALLY,         on_tally        },
+    {MSG_TALLY_RELEASE, on_tally_release},
+    {MSG_BLOCK_FIND,    on_block_find   },
+    {MSG_AUTH_RESULT,   on_auth_result  },
+    {MSG_NONE,          NULL            },
+};
+static const struct chan_rule qmgr_rules[] = {
+    {MSG_ETRN, on_etrn},
+    {MSG_NONE, NULL   },
 };
 static const struct chan_rule logger_rules[] = {
     {MSG_LOG,  on_log},
@@ -369,6 +509,7 @@ fake_start(struct fake *f)
 	    {"message_size_limit",                  "100000"            },
 	    {"journal_message_limit",               "4096"              },
 	    {"smtpd_error_sleep_time",              "0s"                },
+	    {"smtpd_unknown_recipient_delay",       "0s"                },
 	    {"smtpd_client_event_limit_exceptions", ""                  },
 	    {"smtpd_upstream_proxy_hosts",          ""                  },
 	};
@@ -400,6 +541,9 @@ start_server(struct fake *f)
 	add_peer(f, PROGRAM_ROUTER, router_rules);
 	add_peer(f, PROGRAM_RESOLVER, resolver_rules);
 	add_peer(f, PROGRAM_CLEANUP, cleanup_rules);
+	add_peer(f, PROGRAM_KEEPER, keeper_rules);
+	add_peer(f, PROGRAM_QMGR, qmgr_rules);
+	add_peer(f, PROGRAM_LIMITER, limiter_rules);
 	pair(fds, SOCK_SEQPACKET);
 	f->log_near = chan_new(&f->service.loop, fds[0], "logger", NULL, f, NULL);
 	f->log_far = chan_new(&f->service.loop, fds[1], "log", logger_rules, f, NULL);
@@ -407,6 +551,10 @@ start_server(struct fake *f)
 	if (server_start(&f->service, &why) == -1)
 		panic("fake: %s", why.text);
 	f->server = f->service.state;
+	struct msg_auth_offered offered = {
+	    .mechanisms = STR("PLAIN LOGIN"), .plain = STR("PLAIN LOGIN")};
+	must(chan_send(f->far[PROGRAM_KEEPER], 0, 0, MSG_AUTH_OFFERED, &offered));
+	fake_rounds(f);
 }
 
 void

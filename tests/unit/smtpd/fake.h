@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: ISC */
 /*
- * smtpd with everything around it: a service without master, and router, resolver, cleanup and
- * logger played by this file over real channels on the same loop. Takes the place of lib/service.
+ * smtpd with everything around it: a service without master, and router, resolver, cleanup, keeper,
+ * limiter, qmgr and logger played by this file over real channels on the same loop. Takes the place
+ * of lib/service.
  */
 #ifndef TESTS_SMTPD_FAKE_H
 #define TESTS_SMTPD_FAKE_H
@@ -30,6 +31,8 @@ struct fake {
 	struct buf mail;    /* "from=<> to=<> ..." of each committed message, a line each */
 	struct buf content; /* of the last one */
 	unsigned questions; /* asked of router */
+	uint64_t held;      /* that limiter was told to hold */
+	unsigned cancelled; /* logins that smtpd gave up */
 	bool exited;
 };
 
