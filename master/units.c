@@ -43,9 +43,11 @@ make_fingerprint(struct config *config, size_t service)
 	    .config = config, .service = service, .text = {.max = FINGERPRINT_MAX}};
 
 	config_each_row(config, service, add_row, &f);
-	/* router is also told which tables others may ask */
+	/* router and tables are also told which tables others may ask */
 	if (strcmp(config_service_program(config, service), "router") == 0)
 		settings_access_tables(config, &f.text);
+	if (strcmp(config_service_program(config, service), "tables") == 0)
+		settings_remote_tables(config, &f.text);
 	return buf_steal(&f.text);
 }
 

@@ -334,6 +334,10 @@ send_row(const struct settings *table, const struct setting *row, void *arg)
 	    buf_str(&tables, msg.value) == 0) {
 		settings_access_tables(w->master->config, &tables);
 		msg.value = buf_view(&tables);
+	} else if (w->program == PROGRAM_TABLES && strcmp(row->name, "remote_tables") == 0) {
+		settings_remote_tables(
+		    w->master->config, &tables); /* it has those of its own, too */
+		msg.value = buf_view(&tables);
 	}
 	if (chan_send(w->ch, 0, 0, MSG_SETTING, &msg) == -1)
 		log_error("%s: cannot be told setting %s", w->name, row->name);

@@ -129,10 +129,11 @@ find_owner(struct access *a, struct str key)
 	struct table_list one = {&a->t, 1};
 	struct address parts = address_split(key, a->q->r->conf->common.recipient_delimiter);
 	unsigned keys = KEYS_DOMAIN;
-	int ours = domains_match(&a->q->r->domains[DOMAINS_LOCAL], parts.domain, a->why);
+	int ours =
+	    domains_match(&a->q->r->domains[DOMAINS_LOCAL], parts.domain, &a->q->asker, a->why);
 
-	if (ours == -1)
-		return TABLE_ERROR;
+	if (ours == TABLE_ERROR || ours == TABLE_ASKED)
+		return ours;
 	if (ours == 1)
 		keys |= KEYS_LOCAL;
 	return address_lookup(&one, &parts, keys, &a->q->asker, a->out, NULL, a->why);

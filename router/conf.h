@@ -36,6 +36,7 @@ struct router_conf {
 	char *virtual_transport;
 	char *relay_transport;
 	int64_t unix_user_ttl;
+	int64_t remote_table_ttl;
 	int64_t route_ttl;
 	int64_t tables_timeout;
 };

@@ -85,16 +85,17 @@ name_fits(const struct domain_list *list, struct str name, struct str domain)
 
 /* In a table the domain is the key, and so are its parents where they stand for it. */
 static int
-table_fits(const struct domain_list *list, struct table *t, struct str domain, struct why *why)
+table_fits(const struct domain_list *list, struct table *t, struct str domain,
+    const struct table_asker *asker, struct why *why)
 {
 	struct buf value;
 	int found;
 
 	buf_init(&value, TABLE_VALUE_MAX);
 	for (;;) {
-		found = table_lookup(t, domain, NULL, &value, why);
+		found = table_lookup(t, domain, asker, &value, why);
 		ptrdiff_t dot = str_chr(domain, '.');
-		if (found != TABLE_NONE || !list->subdomains || dot < 0)
+		if (found != TABLE_NONE || !list->subdomains || dot < 0 || table_is_pattern(t))
 			break;
 		domain = str_from_at(domain, (size_t)dot + 1);
 	}
@@ -103,15 +104,16 @@ table_fits(const struct domain_list *list, struct table *t, struct str domain, s
 }
 
 int
-domains_match(const struct domain_list *list, struct str domain, struct why *why)
+domains_match(const struct domain_list *list, struct str domain, const struct table_asker *asker,
+    struct why *why)
 {
 	for (size_t i = 0; i < list->n; i++) {
 		const struct domain_item *item = &list->items[i];
-		int fits = item->name != NULL
-			       ? name_fits(list, str_from(item->name), domain)
-			       : table_fits(list, list->tables.items[item->table], domain, why);
-		if (fits == TABLE_ERROR)
-			return -1;
+		int fits = item->name != NULL ? name_fits(list, str_from(item->name), domain)
+					      : table_fits(list, list->tables.items[item->table],
+						    domain, asker, why);
+		if (fits == TABLE_ERROR || fits == TABLE_ASKED)
+			return fits;
 		if (fits)
 			return !item->negated;
 	}

@@ -31,7 +31,8 @@ int domains_open(struct domain_list *list, const struct setting_list *setting, b
     const char *root, struct why *why) KP_MUST_USE;
 void domains_clear(struct domain_list *list);
 
-/* Whether `domain` (lower case) is in the list: 1, 0, -1 with `why`. */
-int domains_match(const struct domain_list *list, struct str domain, struct why *why) KP_MUST_USE;
+/* Whether `domain` (lower case) is in the list: 1, 0, TABLE_ASKED, -1 with `why`. */
+int domains_match(const struct domain_list *list, struct str domain,
+    const struct table_asker *asker, struct why *why) KP_MUST_USE;
 
 #endif

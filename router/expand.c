@@ -170,12 +170,14 @@ propagates(const struct router_conf *conf)
 }
 
 static unsigned
-keys_for(const struct router *r, struct str domain, struct why *why, int *own)
+keys_for(const struct query *q, struct str domain, struct why *why, int *own)
 {
+	const struct router *r = q->r;
+
 	*own = domain.n == 0 || str_caseeq(domain, str_from(r->conf->common.myorigin)) ||
 		       own_has(r->own, domain)
 		   ? 1
-		   : domains_match(&r->domains[DOMAINS_LOCAL], domain, why);
+		   : domains_match(&r->domains[DOMAINS_LOCAL], domain, &q->asker, why);
 	return KEYS_DOMAIN | (*own == 1 ? KEYS_LOCAL : 0);
 }
 
@@ -192,9 +194,9 @@ step(struct expansion *x, ptrdiff_t at, struct why *why)
 
 	if (!set_add(x->asked, address))
 		return TABLE_FOUND;
-	unsigned keys = keys_for(x->q->r, from.domain, why, &own);
-	if (own == -1)
-		return TABLE_ERROR;
+	unsigned keys = keys_for(x->q, from.domain, why, &own);
+	if (own == TABLE_ERROR || own == TABLE_ASKED)
+		return own;
 	buf_init(&value, TABLE_VALUE_MAX);
 	int answer = query_address(x->q, MAPS_VIRTUAL_ALIAS, &from, keys, &value, &found, why);
 	if (answer == TABLE_NONE)

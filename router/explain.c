@@ -67,17 +67,26 @@ explain_alias(struct query *q, struct str name, int depth, struct why *why)
 	return answer == TABLE_ASKED ? answer : TABLE_FOUND;
 }
 
+struct expansion {
+	struct query *q;
+	bool asked; /* an address waits for program tables */
+};
+
 static int
 on_address(void *arg, struct str address, struct why *why)
 {
-	struct query *q = arg;
+	struct expansion *x = arg;
+	struct query *q = x->q;
 	struct route route = {0};
 
 	query_explain(q, "expansion: %.*s", STR_ARG(address));
 	if (!str_copy(route.address, sizeof route.address, address))
 		return why_temp(why, "4.3.5", "an address is too long");
-	if (route_find(q, &route, why) != TABLE_FOUND)
+	int answer = route_find(q, &route, why);
+	if (answer != TABLE_FOUND) {
+		x->asked = answer == TABLE_ASKED;
 		return -1;
+	}
 	query_explain(q, "  class: %s, transport: %s, next hop: %s", route_class_name(route.class),
 	    route.transport, route.nexthop);
 	return 0;
@@ -98,9 +107,14 @@ explain_address(struct query *q, struct str address, struct why *why)
 		return answer;
 	q->explain = lines;
 	explain_route(q, &route);
-	if (route.expand &&
-	    expand_address(q, str_from(route.address), on_address, q, why) == TABLE_ERROR)
+	struct expansion x = {.q = q};
+	if (route.expand)
+		answer = expand_address(q, str_from(route.address), on_address, &x, why);
+	if (answer == TABLE_ASKED || x.asked)
+		return TABLE_ASKED;
+	if (answer == TABLE_ERROR)
 		query_explain(q, "expansion: %s %s", why->code, why->text);
+	answer = TABLE_FOUND;
 	struct address a =
 	    address_split(str_from(route.address), q->r->conf->common.recipient_delimiter);
 	if (route.class == CLASS_LOCAL && !route.expand && route.verdict == ROUTE_OK)

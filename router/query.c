@@ -30,6 +30,8 @@ tell(struct query *q, enum router_maps maps, int answer, const char *key, const 
 {
 	if (t != NULL && table_is_unix(t) && answer != TABLE_ASKED)
 		q->used_unix = true;
+	if (tables_have_remote(&q->r->maps[maps]))
+		q->used_remote = true;
 	if (answer == TABLE_FOUND)
 		query_explain(
 		    q, "%s: %s: %s -> %s", maps_name(maps), table_spec(t), key, buf_cstr(out));

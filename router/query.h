@@ -19,6 +19,7 @@ struct query {
 	struct table_asker asker;
 	struct buf *explain; /* lines of what was asked and answered; NULL: not wanted */
 	bool used_unix;      /* the answer rests on a Unix user */
+	bool used_remote;    /* ... on a table over a socket */
 };
 
 /* Adds a line to the explanation, if one is wanted. */

@@ -4,6 +4,7 @@
 
 #include <stdlib.h>
 
+#include "lib/base/clock.h"
 #include "lib/base/mem.h"
 #include "lib/base/why.h"
 #include "router/users.h"
@@ -15,6 +16,7 @@ run(struct router *r, const struct question *question)
 	    .r = r, .asker = {users_ask, r}
         };
 
+	r->since = question->since;
 	return question->run(&q, question);
 }
 
@@ -30,10 +32,13 @@ question_free(struct router *r, struct question *question)
 void
 question_ask(struct router *r, const struct question *question)
 {
-	if (run(r, question) != TABLE_ASKED)
+	struct question fresh = *question;
+
+	fresh.since = clock_ms();
+	if (run(r, &fresh) != TABLE_ASKED)
 		return;
 	struct question *kept = xmalloc(sizeof *kept);
-	*kept = *question;
+	*kept = fresh;
 	kept->a.p = str_dup(question->a);
 	kept->b.p = str_dup(question->b);
 	TAILQ_INSERT_TAIL(&r->questions, kept, link);

@@ -15,6 +15,7 @@ struct question {
 	struct str a, b; /* what is asked; a copy of its own once it is kept */
 	/* Answers on `ch`, or returns TABLE_ASKED without having sent anything. */
 	int (*run)(struct query *q, const struct question *question);
+	int64_t since; /* clock_ms; when it was kept first */
 	TAILQ_ENTRY(question) link;
 };
 

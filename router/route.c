@@ -74,7 +74,8 @@ route_rewrite(
 	return 0;
 }
 
-/* The domain's class: 1 and *class, or -1. The order is the precedence. */
+/* The domain's class: TABLE_FOUND and *class, TABLE_ASKED, or TABLE_ERROR. The order is the
+ * precedence. */
 static int
 class_of(struct query *q, struct str domain, enum address_class *class, struct why *why)
 {
@@ -91,9 +92,11 @@ class_of(struct query *q, struct str domain, enum address_class *class, struct w
 		return TABLE_FOUND;
 	}
 	for (size_t i = 0; i < DOMAINS_COUNT; i++) {
-		int in = domains_match(&q->r->domains[i], domain, why);
-		if (in == -1)
-			return TABLE_ERROR;
+		if (tables_have_remote(&q->r->domains[i].tables))
+			q->used_remote = true;
+		int in = domains_match(&q->r->domains[i], domain, &q->asker, why);
+		if (in == TABLE_ERROR || in == TABLE_ASKED)
+			return in;
 		if (in == 1) {
 			*class = of_list[i];
 			break;
@@ -185,8 +188,10 @@ route_find(struct query *q, struct route *out, struct why *why)
 	struct buf entry;
 
 	out->verdict = ROUTE_OK;
-	if (class_of(q, a.domain, &out->class, why) == TABLE_ERROR ||
-	    route_by_class(q->r, a.domain, out, why) == -1)
+	int known = class_of(q, a.domain, &out->class, why);
+	if (known != TABLE_FOUND)
+		return known;
+	if (route_by_class(q->r, a.domain, out, why) == -1)
 		return TABLE_ERROR;
 	if (out->class == CLASS_ALIAS || q->r->maps[MAPS_TRANSPORT].n == 0)
 		return TABLE_FOUND;

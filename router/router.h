@@ -45,12 +45,13 @@ struct router {
 	struct table_list maps[MAPS_COUNT];
 	struct domain_list domains[DOMAINS_COUNT];
 	bool access_below; /* a domain in an access table stands for its subdomains */
-	struct own *own; /* addresses of this machine */
+	struct own *own;   /* addresses of this machine */
 	uint64_t generation;
 	uint64_t conf_stamp;
-	int64_t checked;   /* when the tables were last looked at (clock_ms) */
-	struct map *users; /* answers of program tables (users.c) */
-	TAILQ_HEAD(, question) questions;
+	int64_t checked;                  /* when the tables were last looked at (clock_ms) */
+	struct map *users;                /* answers of program tables (users.c) */
+	int64_t since;                    /* when the question that is run came (clock_ms) */
+	TAILQ_HEAD(, question) questions; /* by when they came */
 	struct event *timer;
 	struct sandbox_path *paths; /* owned */
 };

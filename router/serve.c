@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: ISC */
 /*
- * RESOLVE, EXPAND, LOOKUP, MAILBOX, ACCESS and EXPLAIN: each handler makes a question, each run_ function
- * answers it. Whoever asks is one of our own programs, and still hostile: text is bounded by the
- * message's declaration, and parsed before use.
+ * RESOLVE, EXPAND, LOOKUP, MAILBOX, ACCESS and EXPLAIN: each handler makes a question, each run_
+ * function answers it. Whoever asks is one of our own programs, and still hostile: text is bounded
+ * by the message's declaration, and parsed before use.
  */
 #include "router/serve.h"
 
@@ -74,7 +74,14 @@ refuse(const struct question *question, const struct why *why)
 static uint64_t
 time_to_live(const struct query *q)
 {
-	return (uint64_t)(q->used_unix ? q->r->conf->unix_user_ttl : q->r->conf->route_ttl);
+	const struct router_conf *conf = q->r->conf;
+	int64_t ttl = conf->route_ttl;
+
+	if (q->used_unix && conf->unix_user_ttl < ttl)
+		ttl = conf->unix_user_ttl;
+	if (q->used_remote && conf->remote_table_ttl < ttl)
+		ttl = conf->remote_table_ttl;
+	return (uint64_t)ttl;
 }
 
 static int
@@ -230,8 +237,8 @@ run_lookup(struct query *q, const struct question *question)
 	return answer;
 }
 
-/* `a` is the table, `b` the kind's digit and the key. A table that the configuration does not name is
- * not opened, whoever asks. */
+/* `a` is the table, `b` the kind's digit and the key. A table that the configuration does not name
+ * is not opened, whoever asks. */
 static int
 run_access(struct query *q, const struct question *question)
 {

@@ -61,10 +61,12 @@ static const struct setting rows[] = {
     SETTING_TEXT_ROW(S, relay_transport, "relay", "transport[:nexthop] of relay_domains"),
     SETTING_TIME_ROW(
 	S, unix_user_ttl, "5s", 0, 3600000, "how long an answer about a Unix user may be kept"),
+    SETTING_TIME_ROW(S, remote_table_ttl, "1s", 0, 3600000,
+	"how long an answer of a tcp: or socketmap: table may be kept"),
     SETTING_TIME_ROW(S, route_ttl, "60s", 0, 86400000,
 	"how long any other answer may be kept; a changed table ends it at once"),
-    SETTING_TIME_ROW(
-	S, tables_timeout, "10s", 100, 600000, "time limit for an answer about a Unix user"),
+    SETTING_TIME_ROW(S, tables_timeout, "10s", 100, 600000,
+	"time limit for an answer about a Unix user, or of a tcp: or socketmap: table"),
 };
 
 const struct settings router_settings = {

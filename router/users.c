@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: ISC */
 /*
  * Each (map, key) is one entry: asked (an answer is on its way), or answered and remembered for
- * unix_user_ttl, so that the question that is run again finds it. A failure is remembered for a
- * second: the questions that wait for it get it, the next ones ask again.
+ * unix_user_ttl or remote_table_ttl. A failure is remembered for a second. A question that is run
+ * again finds every answer that has come since it was put, however old: what takes its turn at slow
+ * tables must not ask them for ever.
  */
 #include "router/users.h"
 
@@ -17,16 +18,18 @@
 #include "lib/base/why.h"
 #include "lib/chan/chan.h"
 #include "lib/service/service.h"
+#include "lib/table/remote.h"
 #include "router/question.h"
 
-enum { USERS_MAX = 20000, FAILURE_MS = 1000, LEAST_MS = 1000 };
+enum { USERS_MAX = 20000, FAILURE_MS = 1000, NAME_MAX_SIZE = TABLE_KEY_MAX + 1024 + 2 };
 
 struct user {
 	struct router *r;
 	int answer; /* TABLE_ASKED while it is on its way */
 	char *value;
 	struct why why;
-	int64_t until; /* clock_ms */
+	bool remote;
+	int64_t until, answered; /* clock_ms */
 	struct chan *ch;
 	uint32_t request;
 };
@@ -59,7 +62,8 @@ answer_set(struct user *u, int answer, int64_t keep_ms)
 {
 	u->answer = answer;
 	u->ch = NULL;
-	u->until = clock_ms() + keep_ms;
+	u->answered = clock_ms();
+	u->until = u->answered + keep_ms;
 }
 
 static void
@@ -67,7 +71,7 @@ on_found(void *arg, KP_UNUSED const struct chan_head *head, union msg_any *msg)
 {
 	struct user *u = arg;
 	struct router *r = u->r;
-	int64_t keep = r->conf->unix_user_ttl > LEAST_MS ? r->conf->unix_user_ttl : LEAST_MS;
+	int64_t keep = u->remote ? r->conf->remote_table_ttl : r->conf->unix_user_ttl;
 
 	if (msg != NULL && head->type == MSG_FOUND) {
 		if (msg->found.found)
@@ -106,7 +110,7 @@ recall(const struct user *u, struct buf *out, struct why *why)
 		return TABLE_ERROR;
 	}
 	if (u->answer == TABLE_FOUND && buf_puts(out, u->value) == -1)
-		return why_temp(why, "4.3.0", "a user's entry is too long");
+		return why_temp(why, "4.3.0", "an entry is too long");
 	return u->answer;
 }
 
@@ -114,21 +118,23 @@ int
 users_ask(void *arg, struct str map, struct str key, struct buf *out, struct why *why)
 {
 	struct router *r = arg;
-	char name[TABLE_KEY_MAX + 1 + 64];
+	char name[NAME_MAX_SIZE];
 	int n = snprintf(name, sizeof name, "%.*s %.*s", STR_ARG(map), STR_ARG(key));
 	struct str id = str_make(name, n > 0 && (size_t)n < sizeof name ? (size_t)n : 0);
 
 	if (id.n == 0)
-		return TABLE_NONE;
+		return why_temp(why, "4.3.0", "a key is too long to be asked for");
 	struct user *u = map_get(r->users, id);
-	if (u != NULL && (u->answer == TABLE_ASKED || u->until > clock_ms()))
+	if (u != NULL &&
+	    (u->answer == TABLE_ASKED || u->until > clock_ms() || u->answered >= r->since))
 		return recall(u, out, why);
 	if (u == NULL && map_count(r->users) >= USERS_MAX)
-		return why_temp(why, "4.3.0", "too many users are asked for at once");
+		return why_temp(why, "4.3.0", "too many users and entries are asked for at once");
 	if (u != NULL)
 		user_free(map_take(r->users, id));
 	u = xcalloc(1, sizeof *u);
 	u->r = r;
+	u->remote = remote_is(map);
 	int answer = ask(r, u, map, key, why);
 	if (answer != TABLE_ASKED) {
 		free(u);
@@ -142,13 +148,15 @@ users_ask(void *arg, struct str map, struct str key, struct buf *out, struct why
 static bool
 age_one(struct router *r, int64_t now, bool *gave_up)
 {
+	const struct question *oldest = TAILQ_FIRST(&r->questions);
 	size_t cursor = 0;
 	struct str key;
 	void *value;
 
 	while (map_next(r->users, &cursor, &key, &value)) {
 		struct user *u = value;
-		if (u->until > now)
+		if (u->until > now ||
+		    (u->answer != TABLE_ASKED && oldest != NULL && u->answered >= oldest->since))
 			continue;
 		if (u->answer == TABLE_ASKED) {
 			chan_forget(u->ch, u->request);

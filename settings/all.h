@@ -34,9 +34,13 @@ size_t settings_check_trust(struct config *config, struct buf *errors);
  * router's access_tables is made of. Items apart by commas, added to what `out` holds. */
 void settings_access_tables(struct config *config, struct buf *out);
 
+/* The tcp: and socketmap: tables that any setting names: what remote_tables of tables is made of.
+ */
+void settings_remote_tables(struct config *config, struct buf *out);
+
 /* Missing, unreadable and mismatching certificate files of smtpd's services, and those that expire
  * soon; `problem` is called for each service that has such. */
-void settings_check_certificates(struct config *c,
-    void (*problem)(void *arg, const char *service, const char *text), void *arg);
+void settings_check_certificates(
+    struct config *c, void (*problem)(void *arg, const char *service, const char *text), void *arg);
 
 #endif

@@ -84,6 +84,42 @@ collect(struct collection *c, struct str text, unsigned depth)
 	free(list.items);
 }
 
+/* tcp: and socketmap: tables, wherever they stand, also as a part of an item. */
+static void
+collect_remote(struct collection *c, struct str text)
+{
+	struct str word;
+
+	while (str_word(&text, " \t\r\n,{}\"", &word)) {
+		if (str_starts(word, STR("!")))
+			word = str_from_at(word, 1);
+		if (str_starts(word, STR("proxy:")))
+			word = str_from_at(word, sizeof "proxy:" - 1);
+		if (str_starts(word, STR("tcp:")) || str_starts(word, STR("socketmap:")))
+			add(c, word);
+	}
+}
+
+static void
+on_any_row(const struct settings *table, const struct setting *row, void *arg)
+{
+	struct collection *c = arg;
+
+	(void)table;
+	if (row->type == SETTING_LIST || row->type == SETTING_TEXT)
+		collect_remote(c, str_from(config_value(c->config, c->service, row, NULL)));
+}
+
+void
+settings_remote_tables(struct config *config, struct buf *out)
+{
+	struct collection c = {.config = config, .out = out, .seen = map_new()};
+
+	for (; c.service <= config_services(config); c.service++)
+		config_each_row(config, c.service, on_any_row, &c);
+	map_free(&c.seen, NULL);
+}
+
 static void
 on_row(const struct settings *table, const struct setting *row, void *arg)
 {

@@ -10,6 +10,10 @@ struct tables_conf {
 	int64_t tables_threads;
 	int64_t tables_queue_max;
 	int64_t tables_timeout;
+	int64_t remote_table_connections;
+	int64_t remote_table_max_idle;
+	int64_t remote_table_max_age;
+	struct setting_list remote_tables;
 };
 
 extern const struct settings tables_settings;

@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: ISC */
 /*
  * tables: the slow tables, so that none of their libraries sits in router. For now the system's
- * users and groups, by NSS.
+ * users and groups, by NSS, and tables that other programs answer for over a socket (site.c).
  *
- * Privilege: kp-tables. Trusted: the system's databases. Hostile: names that are asked for. Router
- * asks by LOOKUP: `maps` is passwd.byname, passwd.byuid or group.byname, the answer a line of
- * passwd(5) or group(5).
+ * Privilege: kp-tables. Trusted: the system's databases. Hostile: names that are asked for, and
+ * what servers of tables say. Router asks by LOOKUP: `maps` is passwd.byname, passwd.byuid or
+ * group.byname, the answer a line of passwd(5) or group(5); or it is a table as the configuration
+ * writes it, and no other.
  */
 #include <grp.h>
 #include <pwd.h>
@@ -17,9 +18,10 @@
 #include "lib/service/service.h"
 #include "lib/table/table.h"
 #include "lib/table/type.h"
+#include "tables/site.h"
 #include "tables/tables.h"
 
-static struct question *
+struct question *
 question_of(struct pool_job *job)
 {
 	return (struct question *)(void *)((char *)job - offsetof(struct question, job));
@@ -44,7 +46,7 @@ question_new(
 	return q;
 }
 
-static void
+void
 question_free(struct question *q)
 {
 	TAILQ_REMOVE(&q->t->questions, q, link);
@@ -79,17 +81,9 @@ look_up(struct pool_job *job)
 	q->answer = unix_lookup(str_from(q->map), str_from(q->key), &q->value, &q->why);
 }
 
-static void
-on_done(struct pool_job *job)
+void
+question_done(struct question *q)
 {
-	struct question *q = question_of(job);
-
-	if (job->late)
-		q->answer = why_temp(&q->why, "4.3.0", "the system's user database is too slow");
-	if (is_somebody_else(q)) {
-		q->answer = TABLE_NONE;
-		buf_reset(&q->value);
-	}
 	if (q->ch != NULL && q->answer == TABLE_ERROR) {
 		chan_refuse(q->ch, &q->head, &q->why);
 	} else if (q->ch != NULL) {
@@ -104,6 +98,20 @@ on_done(struct pool_job *job)
 }
 
 static void
+on_done(struct pool_job *job)
+{
+	struct question *q = question_of(job);
+
+	if (job->late)
+		q->answer = why_temp(&q->why, "4.3.0", "the system's user database is too slow");
+	if (is_somebody_else(q)) {
+		q->answer = TABLE_NONE;
+		buf_reset(&q->value);
+	}
+	question_done(q);
+}
+
+static void
 drop(struct pool_job *job)
 {
 	question_free(question_of(job));
@@ -115,17 +123,26 @@ on_lookup(struct chan *ch, const struct chan_head *head, union msg_any *msg)
 	static const char *const maps[] = {"passwd.byname", "passwd.byuid", "group.byname"};
 	struct service *s = chan_owner(ch);
 	struct tables *t = s->state;
+	struct site *site = site_find(t, msg->lookup.maps);
 	struct why why;
 	size_t i = 0;
 
 	while (i < NELEM(maps) && !str_is(msg->lookup.maps, maps[i]))
 		i++;
-	if (i == NELEM(maps)) {
-		chan_fail(ch, "a table that is not ours");
+	if (i == NELEM(maps) && site == NULL) {
+		why_temp(&why, "4.3.5", "%.*s: the configuration does not name it",
+		    STR_ARG(msg->lookup.maps));
+		chan_refuse(ch, head, &why);
 		return;
 	}
 	struct question *q = question_new(t, ch, head, &msg->lookup);
-	if (!pool_add(t->pool, &q->job)) {
+	if (site != NULL && t->nwaiting < (size_t)t->conf->tables_queue_max) {
+		site_ask(site, q);
+	} else if (site != NULL) {
+		why_temp(&why, "4.3.2", "too many lookups wait for %s", q->map);
+		chan_refuse(ch, head, &why);
+		question_free(q);
+	} else if (!pool_add(t->pool, &q->job)) {
 		why_temp(&why, "4.3.2", "too many lookups wait for the system's user database");
 		chan_refuse(ch, head, &why);
 		question_free(q);
@@ -167,7 +184,7 @@ service_start(struct service *s, struct why *why)
 
 	t->pool = pool_new(&s->loop, (size_t)t->conf->tables_threads,
 	    (size_t)t->conf->tables_queue_max, look_up, on_done, drop, why);
-	return t->pool != NULL ? 0 : -1;
+	return t->pool != NULL && sites_open(t, why) == 0 ? 0 : -1;
 }
 
 static const struct chan_rule from_router[] = {

@@ -16,6 +16,8 @@ struct service;
 
 extern const struct sandbox tables_sandbox;
 
+struct site;
+
 /* A question of router that a thread works on. */
 struct question {
 	struct tables *t;
@@ -28,6 +30,13 @@ struct question {
 	int answer;      /* as table_lookup() */
 	struct buf value;
 	struct why why;
+
+	/* of a table over a socket (site.c) */
+	struct site *site; /* NULL: it is about a Unix user */
+	TAILQ_ENTRY(question) wait;
+	int fd; /* the connection; -1: none */
+	int64_t born;
+	bool reused, usable, again;
 };
 
 struct tables {
@@ -35,6 +44,14 @@ struct tables {
 	const struct tables_conf *conf;
 	struct pool *pool;
 	TAILQ_HEAD(, question) questions;
+	struct site **sites; /* owned */
+	size_t nsites, nwaiting;
 };
+
+struct question *question_of(struct pool_job *job);
+
+/* Answers it, where there is somebody to answer, and frees it. */
+void question_done(struct question *q);
+void question_free(struct question *q);
 
 #endif

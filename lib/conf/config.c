@@ -488,7 +488,7 @@ look_for(const struct settings *table, const struct setting *row, void *arg)
 	const char *value = config_value(m->c, m->service, row, NULL), *at = value;
 	while ((at = memmem(at, strlen(at), m->what.p, m->what.n)) != NULL) {
 		if ((at == value || is_edge(at[-1], " \t,:={}\"")) &&
-		    is_edge(at[m->what.n], " \t,{}\"")) {
+		    is_edge(at[m->what.n], m->what.p[0] == '/' ? " \t,:{}\"" : " \t,{}\"")) {
 			m->found = true;
 			return;
 		}

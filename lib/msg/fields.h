@@ -234,9 +234,9 @@ enum address_class {
 	F(STR, nexthop, MSG_NEXTHOP_MAX) \
 	F(U64, generation, 0)
 
-/* What the table setting `maps` (such as "alias_maps") says of `key`. `found` 1 or 0; not being
- * able to tell is REFUSED. */
-#define MSG_LOOKUP_FIELDS(F) F(STR, maps, 64) F(STR, key, MSG_ADDRESS_MAX)
+/* What the table setting `maps` (such as "alias_maps") says of `key`; to tables: passwd.byname, or a
+ * table as it is written. `found` 1 or 0; not being able to tell is REFUSED. */
+#define MSG_LOOKUP_FIELDS(F) F(STR, maps, 1024) F(STR, key, MSG_ADDRESS_MAX)
 #define MSG_FOUND_FIELDS(F) \
 	F(U64, found, 1) F(STR, value, MSG_VALUE_MAX) F(STR, table, 1024) F(STR, owner, 64)
 

@@ -28,6 +28,8 @@ static const struct table_type *const types[] = {
     &table_cidr,
     &table_pcre,
     &table_passwd,
+    &table_tcp,
+    &table_socketmap,
 };
 
 struct identity {
@@ -189,6 +191,8 @@ table_lookup(struct table *t, struct str key, const struct table_asker *asker, s
 		return why_temp(why, t->broken.code, "%s", t->broken.text);
 	if (key.n == 0 || key.n > TABLE_KEY_MAX)
 		return TABLE_NONE;
+	if ((t->type->flags & TABLE_REMOTE) && asker != NULL)
+		return asker->ask(asker->arg, without_proxy(str_from(t->spec)), key, out, why);
 	if (t->type->flags & TABLE_PATTERN)
 		return t->type->lookup(t->content, key, out, why);
 	for (size_t i = 0; i < key.n; i++)
@@ -208,6 +212,12 @@ bool
 table_is_unix(const struct table *t)
 {
 	return (t->type->flags & TABLE_UNIX) != 0;
+}
+
+bool
+table_is_remote(const struct table *t)
+{
+	return (t->type->flags & TABLE_REMOTE) != 0;
 }
 
 const char *
@@ -307,6 +317,15 @@ tables_stamp(const struct table_list *list, uint64_t stamp)
 		stamp = stamp_mix(stamp, &one, sizeof one);
 	}
 	return stamp;
+}
+
+bool
+tables_have_remote(const struct table_list *list)
+{
+	for (size_t i = 0; i < list->n; i++)
+		if (table_is_remote(list->items[i]))
+			return true;
+	return false;
 }
 
 bool

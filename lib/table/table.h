@@ -7,6 +7,8 @@
  *	inline:{k=v, { k = long value }}	static:value	fail:why
  *	cidr:/path	networks, for addresses		pcre:/path	patterns, $1 in the value
  *	unix:passwd.byname, unix:group.byname		the system's users and groups
+ *	tcp:host:port, socketmap:inet:host:port:name, socketmap:unix:/path:name
+ *							another program answers (remote.h)
  *
  * Keys of the plain types are compared without regard to ASCII case. A table that cannot be read,
  *or has an error in it, is kept as an open table whose every lookup says why: "could not tell" is
@@ -33,7 +35,8 @@ enum { TABLE_ERROR = -1, TABLE_NONE = 0, TABLE_FOUND = 1, TABLE_ASKED = 2 };
 enum { TABLE_KEY_MAX = 511, TABLE_VALUE_MAX = 32 * 1024, TABLE_SIZE_MAX = 64 * 1024 * 1024 };
 
 /*
- * Asks somebody else about a Unix user or group, for whom blocking in NSS is no harm. Returns as
+ * Asks somebody else about a Unix user or group ("passwd.byname"), or a table over a socket (as it
+ * is written), for whom blocking is no harm. Returns as
  * table_lookup(), or TABLE_ASKED: the answer will come; look up again then.
  */
 typedef int table_ask_fn(
@@ -53,8 +56,8 @@ void table_free(struct table **tp);
 
 /*
  * Looks up `key`: TABLE_FOUND and the value in `out` (emptied first), TABLE_NONE, or TABLE_ERROR
- * with `why` (class temporary). Unix tables ask `asker`; where that is NULL they call the system,
- * which may block.
+ * with `why` (class temporary). Unix tables and those over a socket ask `asker`; where that is NULL
+ * they call the system, or the server, which may block.
  */
 int table_lookup(struct table *t, struct str key, const struct table_asker *asker, struct buf *out,
     struct why *why) KP_MUST_USE;
@@ -63,8 +66,9 @@ int table_lookup(struct table *t, struct str key, const struct table_asker *aske
  * (pcre, cidr). */
 bool table_is_pattern(const struct table *t);
 
-/* Whether its answers rest on the system's users. */
+/* Whether its answers rest on the system's users; on what a server says. */
 bool table_is_unix(const struct table *t);
+bool table_is_remote(const struct table *t);
 
 /* As it was written, and its file's path (NULL where it has none). */
 const char *table_spec(const struct table *t);
@@ -103,5 +107,6 @@ int tables_lookup(const struct table_list *list, struct str key, const struct ta
 bool tables_refresh(struct table_list *list);
 uint64_t tables_stamp(const struct table_list *list, uint64_t stamp);
 bool tables_have_unix(const struct table_list *list);
+bool tables_have_remote(const struct table_list *list);
 
 #endif

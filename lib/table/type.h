@@ -10,6 +10,7 @@ enum table_flag {
 	TABLE_FILE = 1 << 0,    /* `name` is a path; `load` is called again when it changes */
 	TABLE_PATTERN = 1 << 1, /* whole keys only, as they are; others get keys in lower case */
 	TABLE_UNIX = 1 << 2,
+	TABLE_REMOTE = 1 << 3, /* another program answers, over a socket (remote.h) */
 };
 
 struct table_type {
@@ -23,7 +24,7 @@ struct table_type {
 };
 
 extern const struct table_type table_lmdb, table_text, table_words, table_inline, table_static,
-    table_fail, table_cidr, table_pcre, table_passwd;
+    table_fail, table_cidr, table_pcre, table_passwd, table_tcp, table_socketmap;
 
 /* The system's answer for a Unix map, which may block (unix.c). */
 int unix_lookup(struct str map, struct str key, struct buf *out, struct why *why);
