@@ -28,10 +28,11 @@ command_fn cmd_check, cmd_conf;                                          /* conf
 command_fn cmd_map_build, cmd_map_query, cmd_address_test;               /* tables.c */
 command_fn cmd_queue_list, cmd_queue_show, cmd_queue_act, cmd_queue_cat; /* queue.c */
 command_fn cmd_queue_fsck;                                               /* fsck.c */
+command_fn cmd_account_act;                                              /* account.c */
 command_fn cmd_block_list, cmd_block_remove, cmd_block_add;              /* block.c */
 command_fn cmd_user_add, cmd_user_passwd, cmd_user_list, cmd_user_delete; /* user.c */
-command_fn cmd_smtp_test;                                               /* smtp.c */
-command_fn cmd_manual;                                                   /* manual.c */
+command_fn cmd_smtp_test;                                                 /* smtp.c */
+command_fn cmd_manual;                                                    /* manual.c */
 
 /* client.c: conversations with the suite. Each complains by itself. */
 enum { REPLY_TIMEOUT_MS = 60 * 1000 };

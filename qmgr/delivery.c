@@ -17,6 +17,7 @@
 #include "lib/log/log.h"
 #include "lib/metrics/metrics.h"
 #include "lib/queue/entry.h"
+#include "lib/service/service.h"
 #include "qmgr/content.h"
 #include "qmgr/destination.h"
 #include "qmgr/message.h"
@@ -151,6 +152,18 @@ delivery_log_own(const struct message *m, size_t index, const struct entry *e)
 	delivery_count(m, e->status);
 }
 
+/* limiter learns whose mail bounces: much of it is a sign of a stolen password. */
+static void
+tell_limiter(const struct message *m)
+{
+	struct chan *limiter = service_peer(m->q->service, PROGRAM_LIMITER, 0);
+	struct msg_usage_failed msg = {.login = m->st.env.login, .count = 1};
+
+	if (limiter != NULL && msg.login.n > 0 &&
+	    chan_send(limiter, 0, m->st.env.trace, MSG_USAGE_FAILED, &msg) == -1)
+		log_warning("limiter takes no more: a failed recipient is not counted");
+}
+
 void
 delivery_count(const struct message *m, uint64_t status)
 {
@@ -160,6 +173,7 @@ delivery_count(const struct message *m, uint64_t status)
 		break;
 	case DELIVERY_BOUNCED:
 		metric_add(METRIC_BOUNCED, 1);
+		tell_limiter(m);
 		break;
 	case DELIVERY_SENT:
 	case DELIVERY_RELAYED:

@@ -246,3 +246,34 @@ def test_stress_sheds_idle_clients(suite):
         c.close()
     wait_until(lambda: "stress mode off" in suite.log(), 10, "the end of stress")
     assert calm.say("NOOP").startswith("250"), "who came before the stress keeps his time"
+
+
+def test_an_account_that_sends_far_too_much(suite, sink):
+    hop = sink()
+    suite.start(f"relayhost = [127.0.0.1]:{hop.port}", "usage_hold_minimum = 5", services=[
+        ("submission", "smtpd_sasl_auth_enable = yes"), ("submission", "smtpd_tls_auth_only = no"),
+        ("submission", "smtpd_sasl_security_options = noanonymous")])
+    for user in ("alice", "bob"):
+        suite.kingpost("user", "add", user, input="a secret\n")
+
+    def send(user, *to):
+        with suite.smtp(suite.submission_port) as c:
+            c.login(user, "a secret")
+            c.sendmail(f"{user}@source.example", list(to), "Subject: x\r\n\r\nbody\r\n")
+    send("alice", "a@elsewhere.example", "b@elsewhere.example")
+    assert len(hop.wait(1)) == 1
+    for n in range(3):
+        send("alice", *(f"victim-{n}-{i}@elsewhere.example" for i in range(3)))
+    send("bob", "c@elsewhere.example")
+    suite.wait_log(r"warning: account alice: \d+ recipients within an hour, usual are 0; its mail goes to hold")
+    held = wait_until(lambda: [r for r in suite.queue() if r["queue_name"] == "hold"], 10, "held mail")
+    assert all(r["sender"] == "alice@source.example" for r in held)
+    assert "account alice: " in suite.kingpost("queue", "list").out
+    one, *_ = held
+    assert "message" in suite.kingpost("account", "release", "alice").out
+    suite.wait_log(rf"{one['queue_id']}: removed")
+    send("alice", "late@elsewhere.example")
+    wait_until(lambda: [r for r in suite.queue() if r["queue_name"] == "hold"], 10, "held mail")
+    assert suite.kingpost("account", "purge", "alice").out == "delete: 1 message\n"
+    suite.wait_empty()
+    assert suite.status()["metrics"]["smtpd_account_held_total"]["value"] >= 2
