@@ -241,7 +241,7 @@ static const struct setting rows[] = {
 
     BOOL(smtpd_sasl_auth_enable, "no", "offer AUTH, with what keeper has (smtpd_sasl_type)"),
     BOOL(smtpd_tls_auth_only, "yes", "offer AUTH in encrypted sessions only"),
-    LIST(smtpd_sasl_security_options, "noanonymous, noplaintext",
+    LIST(smtpd_sasl_security_options, "noanonymous",
 	"what a mechanism must not have to be offered: noplaintext, noactive, nodictionary, "
 	"noanonymous; or must have: forward_secrecy, mutual_auth"),
     LIST(smtpd_sasl_tls_security_options, "noanonymous", "the same in encrypted sessions"),
