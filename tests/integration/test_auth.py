@@ -316,6 +316,7 @@ def test_options_filter_exceptions_and_old_clients(suite):
     suite.start("smtpd_sasl_local_domain = example.org", services=[
         ("submission", "smtpd_sasl_auth_enable = yes"), ("submission", "smtpd_tls_auth_only = no"), ("submission", "broken_sasl_auth_clients = yes"),
         ("submission", "smtpd_sasl_mechanism_filter = !SCRAM-SHA-1, static:rest"), ("submission", "smtpd_sasl_authenticated_header = yes"),
+        ("submission", "smtpd_sasl_security_options = noanonymous, noplaintext"),
         ("other", "program = smtpd"), ("other", f"listen = 127.0.0.1:{(port := suite.port + 1)}"), ("other", "smtpd_sasl_auth_enable = yes"),
         ("other", "smtpd_tls_auth_only = no"), ("other", PLAIN), ("other", "smtpd_sasl_exceptions_networks = 127.0.0.0/8")])
     suite.kingpost("user", "add", "ann", input=PASSWORD + "\n")
