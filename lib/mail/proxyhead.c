@@ -86,6 +86,8 @@ parse_1(struct str head, struct proxyhead *out, struct why *why)
 
 	if (!str_ends(head, STR("\r\n")))
 		return bad(why, "the PROXY header does not end in CRLF");
+	if (str_chr(head, '\0') >= 0)
+		return bad(why, "the PROXY header has a NUL");
 	rest = str_sub(head, 0, head.n - 2);
 	while (n < 6 && str_word(&rest, " ", &word[n]))
 		n++;

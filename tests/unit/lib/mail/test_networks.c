@@ -117,12 +117,49 @@ test_open(void **state)
 	}
 }
 
+/* The network that counts as one client. */
+static void
+test_key(void **state)
+{
+	static const struct {
+		const char *address;
+		unsigned ipv4, ipv6;
+		const char *key; /* NULL: none */
+	} rows[] = {
+	    {"192.0.2.77",             24, 64,  "192.0.2.0/24"            },
+	    {"192.0.2.77",             32, 64,  "192.0.2.77/32"           },
+	    {"192.0.2.77",             1,  64,  "128.0.0.0/1"             },
+	    {"10.20.255.1",            20, 64,  "10.20.240.0/20"          },
+	    {"2001:db8:1:2:3:4:5:6",   24, 64,  "2001:db8:1:2::/64"       },
+	    {"2001:db8:1:2:3:4:5:6",   24, 128, "2001:db8:1:2:3:4:5:6/128"},
+	    {"2001:db8:1:2ff:3:4:5:6", 24, 56,  "2001:db8:1:200::/56"     },
+	    {"unknown",                24, 64,  NULL                      },
+	    {"",		       24, 64,  NULL                      },
+	    {"192.0.2.77/24",          24, 64,  NULL                      },
+	    {"[2001:db8::1]",          24, 64,  NULL                      },
+	};
+	char out[80];
+
+	(void)state;
+	for (size_t i = 0; i < NELEM(rows); i++) {
+		bool good = networks_key(
+		    str_from(rows[i].address), rows[i].ipv4, rows[i].ipv6, out, sizeof out);
+		if (good != (rows[i].key != NULL))
+			fail_msg("\"%s\"", rows[i].address);
+		if (good)
+			assert_string_equal(out, rows[i].key);
+	}
+	assert_false(networks_key(STR("192.0.2.77"), 24, 64, out, sizeof "192.0.2.0/24" - 1));
+	assert_true(networks_key(STR("192.0.2.77"), 24, 64, out, sizeof "192.0.2.0/24"));
+}
+
 int
 main(void)
 {
 	const struct CMUnitTest tests[] = {
 	    cmocka_unit_test(test_match),
 	    cmocka_unit_test(test_refused),
+	    cmocka_unit_test(test_key),
 	    cmocka_unit_test(test_empty),
 	    cmocka_unit_test(test_open),
 	};
