@@ -22,6 +22,8 @@
 #include "lib/queue/segment.h"
 #include "lib/service/service.h"
 
+struct checks;
+struct edits;
 struct map;
 struct question;
 
@@ -69,7 +71,7 @@ struct transaction {
 	struct envelope env; /* texts point into `text` once it is complete */
 	struct buf text;     /* of envelope and recipients, each ended by NUL */
 	size_t sender, service, client_name, client_addr, helo, proto, tls, login, origin,
-	    full_name, envid, parent, hold;
+	    full_name, envid, parent, hold, filter;
 	struct recipient *rcpts;
 	size_t nrcpts, rcpts_size;
 	size_t places;      /* recipients that the submitter named */
@@ -78,20 +80,25 @@ struct transaction {
 	LIST_HEAD(, question) open_questions;
 	struct chan *qmgr; /* asked for the child that is there already; NULL: no question open */
 	uint32_t parent_id;
-	bool parent_known; /* ... and there is none */
+	bool parent_known;     /* ... and there is none */
+	struct edits *edits;   /* NULL: none so far */
+	struct checks *checks; /* of header and body; NULL: none are wanted */
+	bool discard;          /* accepted and thrown away */
 	/* content */
 	struct buf content;          /* what came, as long as it is small */
 	struct buf prepended;        /* header lines before all others (MAIL_EDIT) */
+	struct buf late;             /* such lines for a header that is in its file already */
 	struct buf prefix;           /* trace header, added fields, rewritten header */
 	size_t header_end;           /* of `content`, replaced by the prefix */
 	uint64_t received, promised; /* bytes that came; that COMMIT said */
 	struct content_scan scan;    /* of what came */
 	char last_byte;              /* that came */
 	int pipe;                    /* of a large message; -1 */
-	bool pipe_ended;
+	bool pipe_ended, pipe_paused;
 	struct event *ev_pipe;
 	struct qfile file; /* of a large message; fd -1 while it is in memory */
 	bool spilled;
+	int64_t shift; /* where in the file is what came at 0, changes not counted */
 	struct job sync;
 	struct why sync_why; /* class WHY_NONE: the sync went well */
 	/* for the journal */

@@ -11,6 +11,7 @@
 #include <event2/event.h>
 #include <unistd.h>
 
+#include "cleanup/checks.h"
 #include "cleanup/cleanup.h"
 #include "cleanup/trace.h"
 #include "cleanup/transaction.h"
@@ -46,8 +47,11 @@ spill(struct transaction *t, struct why *why)
 {
 	if (t->id[0] == '\0' && qid_next(&t->c->ids, t->id, why) == -1)
 		return -1;
+	if (checks_rewrite(t, why) == -1)
+		return -1;
 	if (trace_write(t) == -1)
 		return why_temp(why, "4.3.0", "header too large");
+	t->shift = (int64_t)t->prefix.n - (int64_t)t->header_end;
 	if (qfile_create(&t->file, t->c->newfd, t->id, t->arrived, why) == -1)
 		return -1;
 	t->spilled = true;
@@ -74,7 +78,35 @@ keep(struct transaction *t, struct str bytes, struct why *why)
 			return 0;
 		return too_large(why);
 	}
-	return spill(t, why);
+	/* until its header is judged it stays here; the pipe waits meanwhile */
+	return checks_header_pending(t) ? 0 : spill(t, why);
+}
+
+/* No more is read while too many lines wait for router. */
+static void
+pace(struct transaction *t)
+{
+	const struct conf_common *conf = &t->c->conf->common;
+	bool stop =
+	    checks_busy(t) || (!t->spilled && t->content.n > (size_t)conf->journal_message_limit &&
+				  header_is_whole(t) && checks_header_pending(t));
+
+	if (t->ev_pipe == NULL || t->pipe_ended || stop == t->pipe_paused)
+		return;
+	t->pipe_paused = stop;
+	if (stop)
+		event_del(t->ev_pipe);
+	else if (event_add(t->ev_pipe, NULL) == -1)
+		fatal("no event");
+}
+
+int
+intake_resume(struct transaction *t, struct why *why)
+{
+	if (!t->spilled && t->pipe != -1 && keep(t, STR_EMPTY, why) == -1)
+		return -1;
+	pace(t);
+	return 0;
 }
 
 int
@@ -87,7 +119,10 @@ intake_add(struct transaction *t, struct str bytes, struct why *why)
 		return too_large(why);
 	t->last_byte = bytes.n > 0 ? bytes.p[bytes.n - 1] : t->last_byte;
 	content_feed(&t->scan, bytes);
-	return keep(t, bytes, why);
+	if (checks_feed(t, bytes, why) == -1 || keep(t, bytes, why) == -1)
+		return -1;
+	pace(t);
+	return 0;
 }
 
 static int
@@ -157,7 +192,7 @@ on_pipe(evutil_socket_t fd, short what, void *arg)
 
 	(void)fd;
 	(void)what;
-	for (int i = 0; i < PARTS_A_ROUND && more == 1; i++)
+	for (int i = 0; i < PARTS_A_ROUND && more == 1 && !t->pipe_paused; i++)
 		more = read_part(t, &why);
 	if (more == -1)
 		transaction_refuse(t, &why);

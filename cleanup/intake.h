@@ -17,6 +17,9 @@ void intake_watch_pipe(struct transaction *t);
 /* The next bytes. -1: to be refused. */
 int intake_add(struct transaction *t, struct str bytes, struct why *why) KP_MUST_USE;
 
+/* Goes on where header checks or a full list of lines had stopped it. -1: to be refused. */
+int intake_resume(struct transaction *t, struct why *why) KP_MUST_USE;
+
 /* All has come: checks it, adds a missing last line end. -1: to be refused. */
 int intake_end(struct transaction *t, struct why *why) KP_MUST_USE;
 

@@ -234,7 +234,7 @@ take_route(struct question *q, const struct msg_route *m, struct why *why)
 	rcpt.transport = m->transport;
 	rcpt.nexthop = m->nexthop;
 	rcpt.generation = m->generation;
-	if (!m->expand || m->verdict != ROUTE_OK)
+	if (!m->expand || m->verdict != ROUTE_OK || (q->t->env.flags & MAIL_NO_MAPPINGS) != 0)
 		return store(q->t, &rcpt, q->place, why);
 	return ask_expand(question_new(q->t, &rcpt, q->place), why);
 }
@@ -296,9 +296,31 @@ recipients_add(struct transaction *t, const struct msg_mail_rcpt *m, struct why 
 	size_t place = t->places++;
 	if (m->generation == 0)
 		return ask_route(question_new(t, m, place), why);
-	if (m->expand)
+	if (m->expand && (t->env.flags & MAIL_NO_MAPPINGS) == 0)
 		return ask_expand(question_new(t, m, place), why);
 	return store(t, m, place, why);
+}
+
+void
+recipients_delete_all(struct transaction *t)
+{
+	t->nrcpts = 0;
+	map_free(&t->seen, NULL);
+}
+
+void
+recipients_delete(struct transaction *t, struct str address)
+{
+	size_t left = 0;
+
+	for (size_t i = 0; i < t->nrcpts; i++) {
+		struct str a = str_from(tx_text(t, t->rcpts[i].address)),
+			   original = str_from(tx_text(t, t->rcpts[i].original));
+		if (!str_caseeq(a, address) && !(original.n > 0 && str_caseeq(original, address)))
+			t->rcpts[left++] = t->rcpts[i];
+	}
+	t->nrcpts = left;
+	map_free(&t->seen, NULL); /* made again where it is needed */
 }
 
 /* By place; of one place as they came, which is how their texts lie. */

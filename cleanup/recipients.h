@@ -19,6 +19,11 @@ bool recipients_clean(struct str address);
 int recipients_add(
     struct transaction *t, const struct msg_mail_rcpt *m, struct why *why) KP_MUST_USE;
 
+/* Takes out the recipient, and all that it was expanded to; or every recipient. No question may be
+ * open. */
+void recipients_delete(struct transaction *t, struct str address);
+void recipients_delete_all(struct transaction *t);
+
 /* The recipients as the envelope has them; to be freed by envelope_clear(). */
 void recipients_to_envelope(struct transaction *t);
 

@@ -6,7 +6,31 @@
 #define SIZE(name, def, min, max, help) SETTING_SIZE_ROW(cleanup_conf, name, def, min, max, help)
 #define INT(name, def, min, max, help) SETTING_INT_ROW(cleanup_conf, name, def, min, max, help)
 
+#define LIST(name, def, help) SETTING_LIST_ROW(cleanup_conf, name, def, help)
+
 static const struct setting rows[] = {
+    LIST(header_checks, "",
+	"tables (pcre:, regexp:) that each header field is looked up in: REJECT, DISCARD, HOLD, "
+	"WARN, INFO, PREPEND, REPLACE, IGNORE, STRIP, BCC, REDIRECT, FILTER, PASS, DUNNO"),
+    LIST(mime_header_checks, "$header_checks",
+	"the same for MIME headers: of parts, and Content-* and MIME-Version anywhere"),
+    LIST(nested_header_checks, "$header_checks", "the same for headers of attached messages"),
+    LIST(body_checks, "", "the same for each line of bodies, boundaries of parts included"),
+    SIZE(body_checks_size_limit, "51200", 0, INT64_MAX,
+	"so much of each part is looked at by body_checks"),
+    SETTING_BOOL_ROW(cleanup_conf, disable_mime_input_processing, "no",
+	"checks take a message as one header and one body, whatever it says of its parts"),
+    INT(mime_nesting_limit, "100", 1, 1000,
+	"parts within parts are told apart so deep; what is deeper counts as body"),
+    INT(mime_boundary_length_limit, "2048", 1, 65536,
+	"longest boundary between parts; a part with a longer one counts as one body"),
+    LIST(internal_mail_filter_classes, "",
+	"what the system makes itself and is checked all the same: bounce, notify (to the "
+	"postmaster)"),
+    SETTING_TEXT_ROW(cleanup_conf, always_bcc, "",
+	"address that gets a copy of all mail that users and clients send"),
+    LIST(sender_bcc_maps, "", "tables from a sender to the address that gets a copy"),
+    LIST(recipient_bcc_maps, "", "tables from a recipient to the address that gets a copy"),
     INT(virtual_alias_expansion_limit, "1000", 1, 1000000,
 	"most addresses that one recipient may expand to; the message is put off beyond"),
     INT(message_recipient_limit, "50000", 1, 10000000,

@@ -18,7 +18,9 @@
 #include <xxhash.h>
 
 #include "cleanup/announce.h"
+#include "cleanup/checks.h"
 #include "cleanup/cleanup.h"
+#include "cleanup/edits.h"
 #include "cleanup/intake.h"
 #include "cleanup/journal.h"
 #include "cleanup/recipients.h"
@@ -88,10 +90,13 @@ transaction_free(struct transaction *t)
 	forget(t);
 	if (t->qmgr != NULL)
 		chan_forget(t->qmgr, t->parent_id);
+	checks_clear(t);
+	edits_clear(t);
 	recipients_clear(t);
 	intake_clear(t);
 	envelope_clear(&t->env);
 	buf_free(&t->envelope);
+	buf_free(&t->late);
 	buf_free(&t->prepended);
 	buf_free(&t->text);
 	TAILQ_REMOVE(&c->transactions, t, link);
@@ -198,8 +203,8 @@ check_space(struct cleanup *c, uint64_t size, struct why *why)
 	return -1;
 }
 
-static size_t
-keep_text(struct transaction *t, struct str s)
+size_t
+transaction_keep(struct transaction *t, struct str s)
 {
 	size_t at = t->text.n;
 
@@ -223,19 +228,20 @@ keep_open(struct transaction *t, const struct msg_mail_open *m)
 	    .ret = m->ret,
 	    .trace = t->head.trace,
 	};
-	t->sender = keep_text(t, m->sender);
-	t->service = keep_text(t, m->service);
-	t->client_name = keep_text(t, m->client_name);
-	t->client_addr = keep_text(t, m->client_addr);
-	t->helo = keep_text(t, m->helo);
-	t->proto = keep_text(t, m->proto);
-	t->tls = keep_text(t, m->tls);
-	t->login = keep_text(t, m->login);
-	t->origin = keep_text(t, m->origin);
-	t->full_name = keep_text(t, m->full_name);
-	t->envid = keep_text(t, m->envid);
-	t->parent = keep_text(t, m->parent);
-	t->hold = keep_text(t, m->hold);
+	t->sender = transaction_keep(t, m->sender);
+	t->service = transaction_keep(t, m->service);
+	t->client_name = transaction_keep(t, m->client_name);
+	t->client_addr = transaction_keep(t, m->client_addr);
+	t->helo = transaction_keep(t, m->helo);
+	t->proto = transaction_keep(t, m->proto);
+	t->tls = transaction_keep(t, m->tls);
+	t->login = transaction_keep(t, m->login);
+	t->origin = transaction_keep(t, m->origin);
+	t->full_name = transaction_keep(t, m->full_name);
+	t->envid = transaction_keep(t, m->envid);
+	t->parent = transaction_keep(t, m->parent);
+	t->hold = transaction_keep(t, m->hold);
+	t->filter = transaction_keep(t, STR_EMPTY);
 }
 
 static struct transaction *
@@ -259,9 +265,11 @@ transaction_new(
 	buf_init(&t->content, (size_t)c->conf->common.header_size_limit * 2 + (1 << 20));
 	buf_init(&t->prefix, (size_t)c->conf->common.header_size_limit * 2 + (1 << 20));
 	buf_init(&t->envelope, TEXT_MAX);
+	buf_init(&t->late, 1 << 24);
 	buf_init(&t->prepended, (size_t)c->conf->common.header_size_limit);
 	content_begin(&t->scan);
 	keep_open(t, m);
+	checks_begin(t);
 	map_put(c->open, key_view(&key), t);
 	TAILQ_INSERT_TAIL(&c->transactions, t, link);
 	c->ntransactions++;
@@ -337,55 +345,6 @@ on_data(struct chan *ch, const struct chan_head *head, union msg_any *msg)
 		transaction_refuse(t, &why);
 }
 
-/* A header line; within `value` its lines are apart by LF. */
-static int
-prepend(struct transaction *t, struct str value, struct why *why)
-{
-	struct str line;
-
-	if (t->spilled)
-		return why_temp(
-		    why, "4.3.0", "a header cannot be added to a large message so late");
-	while (str_word(&value, "\n", &line)) {
-		for (size_t i = 0; i < line.n; i++)
-			if (line.p[i] == '\r' || line.p[i] == '\0')
-				return why_temp(why, "4.3.0", "malformed header line to be added");
-		if (buf_printf(&t->prepended, "%.*s\r\n", STR_ARG(line)) == -1)
-			return why_temp(why, "4.3.0", "too many header lines to be added");
-	}
-	return 0;
-}
-
-static int
-edit(struct transaction *t, const struct msg_mail_edit *m, struct why *why)
-{
-	struct msg_mail_rcpt rcpt = {.address = m->name, .notify = NOTIFY_NEVER};
-
-	switch ((enum mail_edit)m->kind) {
-	case EDIT_PREPEND:
-		return prepend(t, m->value, why);
-	case EDIT_HOLD:
-		t->hold = keep_text(t, str_sub(m->value, 0, MSG_TEXT_MAX));
-		return 0;
-	case EDIT_BCC:
-		return recipients_add(t, &rcpt, why);
-	case EDIT_NONE:
-	case EDIT_ADD_HEADER:
-	case EDIT_INSERT_HEADER:
-	case EDIT_CHANGE_HEADER:
-	case EDIT_BODY:
-	case EDIT_SENDER:
-	case EDIT_ADD_RCPT:
-	case EDIT_DELETE_RCPT:
-	case EDIT_REDIRECT:
-	case EDIT_FILTER:
-	case EDIT_DISCARD:
-	case EDIT_KINDS:
-		break;
-	}
-	return why_temp(why, "4.3.5", "this change to a message is not supported");
-}
-
 static void
 on_edit(struct chan *ch, const struct chan_head *head, union msg_any *msg)
 {
@@ -396,7 +355,8 @@ on_edit(struct chan *ch, const struct chan_head *head, union msg_any *msg)
 		return;
 	if (t->state != TX_RECEIVING)
 		chan_fail(ch, "MAIL_EDIT after MAIL_COMMIT");
-	else if (edit(t, &msg->mail_edit, &why) == -1)
+	else if (edits_add(t, (enum mail_edit)msg->mail_edit.kind, msg->mail_edit.name,
+		     msg->mail_edit.value, &why) == -1)
 		transaction_refuse(t, &why);
 }
 
@@ -520,6 +480,23 @@ put_facts(struct transaction *t)
 		env->header_size = ours.header_size;
 }
 
+/* What pieces bring in beside the file's content. */
+static void
+put_added_facts(struct transaction *t)
+{
+	struct content_scan added;
+	struct envelope *env = &t->env;
+
+	content_begin(&added);
+	content_feed(&added, env->added);
+	content_end(&added);
+	env->facts |= added.facts & ~(uint64_t)FACT_NO_EOL;
+	if (added.longest_line > env->longest_line)
+		env->longest_line = added.longest_line;
+	if (env->npieces > 0 && env->pieces[0].added)
+		env->header_size += env->pieces[0].length;
+}
+
 static void
 put_envelope(struct transaction *t)
 {
@@ -537,8 +514,13 @@ put_envelope(struct transaction *t)
 	env->envid = str_from(tx_text(t, t->envid));
 	env->parent = str_from(tx_text(t, t->parent));
 	env->hold = str_from(tx_text(t, t->hold));
+	env->filter = str_from(tx_text(t, t->filter));
 	recipients_to_envelope(t);
 	put_facts(t);
+	if (t->spilled) {
+		checks_pieces(t);
+		put_added_facts(t);
+	}
 	envelope_encode(env, &t->envelope);
 }
 
@@ -639,6 +621,10 @@ write_message(struct transaction *t)
 		transaction_refuse(t, &why);
 		return;
 	}
+	if (!t->spilled && checks_rewrite(t, &why) == -1) {
+		transaction_refuse(t, &why);
+		return;
+	}
 	if (!t->spilled && trace_write(t) == -1) {
 		refuse_temp(t, "4.3.0", "header too large");
 		return;
@@ -654,6 +640,23 @@ write_message(struct transaction *t)
 		write_file(t);
 }
 
+/* Its submitter hears that it went well, and nothing is kept. */
+static void
+discard(struct transaction *t)
+{
+	struct why why = {0};
+	char id[QID_SIZE];
+
+	if (t->id[0] == '\0' && qid_next(&t->c->ids, t->id, &why) == -1) {
+		transaction_refuse(t, &why);
+		return;
+	}
+	if (!t->discard)
+		log_info("%s: no recipient is left: the message is discarded", t->id);
+	memcpy(id, t->id, sizeof id);
+	transaction_queued(t, id);
+}
+
 void
 transaction_proceed(struct transaction *t)
 {
@@ -667,7 +670,7 @@ transaction_proceed(struct transaction *t)
 		refuse_temp(t, "4.3.0", "the message did not arrive whole");
 		return;
 	}
-	if (t->nrcpts == 0) {
+	if (t->nrcpts == 0 && t->edits == NULL) {
 		why_perm(&why, "5.5.1", "no recipients");
 		transaction_refuse(t, &why);
 		return;
@@ -677,9 +680,17 @@ transaction_proceed(struct transaction *t)
 			refuse_temp(t, "4.3.0", "the queue manager is not available");
 		return;
 	}
-	if (intake_end(t, &why) == -1) {
+	int more = checks_end(t, &why);
+	if (more == 0)
+		more = checks_pending(t) ? 1 : edits_apply(t, &why);
+	if (more == 1)
+		return;
+	if (more == -1 || intake_end(t, &why) == -1) {
 		transaction_refuse(t, &why);
 		return;
 	}
-	write_message(t);
+	if (t->discard || t->nrcpts == 0)
+		discard(t);
+	else
+		write_message(t);
 }

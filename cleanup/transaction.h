@@ -5,12 +5,19 @@
 
 #include "lib/chan/chan.h"
 
+#include <stddef.h>
+
+#include "lib/base/str.h"
+
 struct cleanup;
 struct transaction;
 struct why;
 
 /* What smtpd, pickup, local and bounce may ask. */
 extern const struct chan_rule transaction_rules[];
+
+/* A copy in the transaction's `text`, without control characters. */
+size_t transaction_keep(struct transaction *t, struct str s);
 
 /* Answers, forgets and frees it. */
 void transaction_refuse(struct transaction *t, const struct why *why);

@@ -110,6 +110,20 @@ ask(struct message *m, size_t index)
 	put_off(m, index, &why);
 }
 
+/* A content filter's transport:nexthop stands for every route; without a nexthop it is the
+ * recipient's domain. */
+static void
+to_filter(struct message *m, size_t index)
+{
+	struct str filter = m->st.env.filter, address = m->st.env.rcpts[index].address;
+	ptrdiff_t colon = str_chr(filter, ':'), at = str_rchr(address, '@');
+	struct str nexthop = colon >= 0 ? str_from_at(filter, (size_t)colon + 1) : STR_EMPTY;
+
+	if (nexthop.n == 0 && at >= 0)
+		nexthop = str_from_at(address, (size_t)at + 1);
+	enqueue(m, index, colon >= 0 ? str_sub(filter, 0, (size_t)colon) : filter, nexthop);
+}
+
 void
 route_recipient(struct message *m, size_t index)
 {
@@ -121,6 +135,8 @@ route_recipient(struct message *m, size_t index)
 	m->pending++;
 	if (reports_busy(m, index))
 		m->run[index].phase = PHASE_BUSY;
+	else if (m->st.env.filter.n > 0)
+		to_filter(m, index);
 	else if (holds)
 		enqueue(m, index, rcpt->transport, rcpt->nexthop);
 	else

@@ -72,13 +72,10 @@ struct smtpd_conf {
 	int64_t postscreen_dnsbl_allowlist_threshold;
 	int64_t postscreen_dnsbl_timeout;
 	int64_t stress_threshold;
+	char *smtpd_proxy_filter;
+	char *smtpd_proxy_ehlo;
+	int64_t smtpd_proxy_timeout;
 	struct setting_list smtpd_milters;
-	int64_t milter_connect_timeout;
-	int64_t milter_command_timeout;
-	int64_t milter_content_timeout;
-	int64_t milter_default_action;
-	int64_t milter_memory_limit;
-	char *milter_macro_daemon_name;
 	struct setting_list smtpd_authorized_xclient_hosts;
 	int64_t smtpd_upstream_proxy_protocol;
 	int64_t smtpd_upstream_proxy_timeout;

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: ISC */
-/* A growing list; a body that a milter replaces is many parts of it. */
+/* A growing list. */
 #include "smtpd/edits.h"
 
 #include <stdlib.h>
@@ -11,7 +11,6 @@ enum { EDITS_MAX = 20000 };
 
 struct edit {
 	enum mail_edit kind;
-	uint64_t index;
 	struct str name, value; /* owned */
 };
 
@@ -25,9 +24,6 @@ struct edits {
 static bool
 said_before(const struct edits *e, enum mail_edit kind, struct str name, struct str value)
 {
-	if (kind == EDIT_BODY || kind == EDIT_ADD_HEADER || kind == EDIT_INSERT_HEADER ||
-	    kind == EDIT_CHANGE_HEADER)
-		return false;
 	for (size_t i = 0; i < e->n; i++)
 		if (e->rows[i].kind == kind && str_eq(e->rows[i].name, name) &&
 		    str_eq(e->rows[i].value, value))
@@ -36,8 +32,7 @@ said_before(const struct edits *e, enum mail_edit kind, struct str name, struct 
 }
 
 bool
-edits_add(
-    struct transaction *tx, enum mail_edit kind, uint64_t index, struct str name, struct str value)
+edits_add(struct transaction *tx, enum mail_edit kind, struct str name, struct str value)
 {
 	if (tx->edits == NULL)
 		tx->edits = xcalloc(1, sizeof *tx->edits);
@@ -51,8 +46,8 @@ edits_add(
 		e->rows = xrealloc(e->rows, size_mul(e->size, sizeof *e->rows));
 	}
 	e->rows[e->n++] = (struct edit){
-	    kind, index, {str_dup(name),  name.n },
-              {str_dup(value), value.n}
+	    kind, {str_dup(name),  name.n },
+             {str_dup(value), value.n}
         };
 	return true;
 }
@@ -66,13 +61,25 @@ edits_have(const struct transaction *tx, enum mail_edit kind)
 	return false;
 }
 
+bool
+edits_next(const struct transaction *tx, size_t *at, enum mail_edit *kind, struct str *name,
+    struct str *value)
+{
+	if (tx->edits == NULL || *at >= tx->edits->n)
+		return false;
+	const struct edit *e = &tx->edits->rows[(*at)++];
+	*kind = e->kind;
+	*name = e->name;
+	*value = e->value;
+	return true;
+}
+
 int
 edits_send(struct transaction *tx, uint64_t trace)
 {
 	for (; tx->edits != NULL && tx->edits->sent < tx->edits->n; tx->edits->sent++) {
 		const struct edit *e = &tx->edits->rows[tx->edits->sent];
-		struct msg_mail_edit msg = {
-		    .kind = e->kind, .index = e->index, .name = e->name, .value = e->value};
+		struct msg_mail_edit msg = {.kind = e->kind, .name = e->name, .value = e->value};
 		if (chan_send(tx->cleanup, tx->request, trace, MSG_MAIL_EDIT, &msg) == -1)
 			return -1;
 	}

@@ -14,6 +14,7 @@
 #include "lib/base/mem.h"
 #include "lib/base/panic.h"
 #include "lib/chan/chan.h"
+#include "lib/conf/override.h"
 #include "lib/log/log.h"
 #include "lib/mail/header.h"
 #include "lib/metrics/metrics.h"
@@ -120,7 +121,7 @@ macro_j(const struct session *s, struct buf *out)
 static int
 macro_daemon(const struct session *s, struct buf *out)
 {
-	const char *name = s->server->conf->milter_macro_daemon_name;
+	const char *name = s->server->conf->common.milter_macro_daemon_name;
 
 	return buf_puts(out, name[0] != '\0' ? name : s->server->service->name);
 }
@@ -290,7 +291,7 @@ host_edit(void *arg, unsigned kind, struct str text)
 	if (address && text.n > ADDR_DOMAIN_MAX + 65)
 		return false;
 	return edits_add(
-	    s->tx, (enum mail_edit)kind, 0, address ? text : STR_EMPTY, address ? STR_EMPTY : text);
+	    s->tx, (enum mail_edit)kind, address ? text : STR_EMPTY, address ? STR_EMPTY : text);
 }
 
 /* What the milters made of the message takes the place of what came in. */
@@ -338,7 +339,7 @@ host_done(void *arg, enum milter_verdict verdict, const struct why *why)
 	} else if (verdict == MILTER_DISCARD && s->tx != NULL) {
 		log_info("%016" PRIX64 ": milter-discard: from %s[%s]; from=<%.*s>", s->trace,
 		    s->client_name, s->client_addr, STR_ARG(addr_text(&s->tx->sender)));
-		(void)edits_add(s->tx, EDIT_DISCARD, 0, STR_EMPTY, STR("by a milter"));
+		(void)edits_add(s->tx, EDIT_DISCARD, STR_EMPTY, STR("by a milter"));
 	} else if (s->tx != NULL && s->tx->mail != NULL && !take_back(s)) {
 		why_perm(&large, "5.3.4", "Error: message file too big");
 		large.smtp = 552;
@@ -361,11 +362,13 @@ int
 milter_open(struct server *server, struct why *why)
 {
 	const struct smtpd_conf *conf = server->conf;
-	const struct milter_times times = {conf->milter_connect_timeout,
-	    conf->milter_command_timeout, conf->milter_content_timeout,
-	    conf->milter_default_action};
+	const struct milter_times times = {conf->common.milter_connect_timeout,
+	    conf->common.milter_command_timeout, conf->common.milter_content_timeout,
+	    conf->common.milter_default_action};
 
 	server->milter_list = xcalloc(1, sizeof *server->milter_list);
+	if ((server->overrides & OVERRIDE_MILTERS) != 0)
+		return 0;
 	return milter_list_parse(server->milter_list, &conf->smtpd_milters, &times, why);
 }
 
@@ -390,7 +393,7 @@ milter_room(struct session *s, size_t n)
 	struct server *server = s->server;
 	struct transaction *tx = s->tx;
 
-	if (n > (size_t)server->conf->milter_memory_limit - server->milter_held)
+	if (n > (size_t)server->conf->common.milter_memory_limit - server->milter_held)
 		return false;
 	server->milter_held += n;
 	tx->held += n;
@@ -502,8 +505,8 @@ patience(const struct session *s)
 {
 	const struct smtpd_conf *conf = s->server->conf;
 
-	return (conf->milter_connect_timeout + conf->milter_command_timeout +
-		   conf->milter_content_timeout) *
+	return (conf->common.milter_connect_timeout + conf->common.milter_command_timeout +
+		   conf->common.milter_content_timeout) *
 	       (int64_t)(s->server->milter_list->n + 1) * 10;
 }
 

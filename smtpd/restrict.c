@@ -15,6 +15,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "lib/conf/override.h"
 #include "lib/base/clock.h"
 #include "lib/base/map.h"
 #include "lib/base/mem.h"
@@ -265,7 +266,7 @@ effects_do(struct judge *j)
 			effect_log(j, e);
 		if (e->edit != EDIT_NONE && j->s->tx != NULL)
 			done = edits_add(
-				   j->s->tx, e->edit, 0, str_from(e->name), str_from(e->value)) &&
+				   j->s->tx, e->edit, str_from(e->name), str_from(e->value)) &&
 			       done;
 	}
 	return done;
@@ -396,7 +397,8 @@ judge_rcpt(struct judge *j)
 	j->at = AT_RCPT;
 	if (v == VERDICT_DUNNO && conf->smtpd_reject_unlisted_sender && j->who.sender != NULL)
 		v = judge_unlisted_sender(j);
-	if (v == VERDICT_DUNNO && conf->smtpd_reject_unlisted_recipient && !j->listed)
+	if (v == VERDICT_DUNNO && conf->smtpd_reject_unlisted_recipient &&
+	    (j->server->overrides & OVERRIDE_UNKNOWN) == 0 && !j->listed)
 		v = judge_unlisted_rcpt(j);
 	return v;
 }

@@ -19,6 +19,7 @@
 #include "lib/base/panic.h"
 #include "lib/chan/chan.h"
 #include "lib/log/log.h"
+#include "lib/conf/override.h"
 #include "lib/mail/esmtp.h"
 #include "lib/metrics/metrics.h"
 #include "lib/sandbox/sandbox.h"
@@ -28,6 +29,7 @@
 #include "smtpd/haproxy.h"
 #include "smtpd/limits.h"
 #include "smtpd/milter.h"
+#include "smtpd/proxy_filter.h"
 #include "smtpd/restrict.h"
 #include "smtpd/routes.h"
 #include "smtpd/screen.h"
@@ -244,7 +246,10 @@ server_start(struct service *service, struct why *why)
 		why) == -1 ||
 	    networks_parse(&server->proxy_hosts, &server->conf->smtpd_upstream_proxy_hosts, why) ==
 		-1 ||
-	    screen_open(server, why) == -1 || milter_open(server, why) == -1)
+	    override_parse(&server->overrides, &server->conf->common.receive_override_options,
+		why) == -1 ||
+	    screen_open(server, why) == -1 || milter_open(server, why) == -1 ||
+	    proxy_filter_check(server->conf, why) == -1)
 		return -1;
 	if (smtpd_tls_start(server, early != NULL ? early->ca : NULL, why) == -1)
 		return -1;

@@ -2,7 +2,6 @@
 /* The settings of smtpd, one row each. */
 #include "smtpd/conf.h"
 
-static const char *const milter_words[] = {"tempfail", "accept", "reject", "quarantine", NULL};
 static const char *const upstream_words[] = {"none", "haproxy", NULL};
 static const char *const protocol_words[] = {"smtp", "lmtp", NULL};
 static const char *const screen_words[] = {"ignore", "enforce", "drop", NULL};
@@ -130,20 +129,16 @@ static const struct setting rows[] = {
     TIME(smtpd_upstream_proxy_timeout, "5s", 100, 300 * 1000, "longest wait for that header"),
     LIST(smtpd_upstream_proxy_hosts, "$mynetworks",
 	"load balancers that are believed; connections from others are closed"),
+    TEXT(smtpd_proxy_filter, "",
+	"before-queue filter: an SMTP server (ADDRESS:PORT or unix:/PATH) that gets each message of "
+	"this service, and whose reply is the client's; nothing is queued here"),
+    TEXT(smtpd_proxy_ehlo, "$myhostname", "the name that the filter is greeted with"),
+    TIME(smtpd_proxy_timeout, "100s", 1000, 3600 * 1000,
+	"longest wait for the filter to take a command or a part of the message, or to reply"),
     LIST(smtpd_milters, "",
 	"milters that see what comes in, in this order: inet:ADDRESS:PORT or unix:PATH, or in "
 	"braces "
 	"with connect_timeout=, command_timeout=, content_timeout=, default_action="),
-    TIME(milter_connect_timeout, "30s", 1, 3600 * 1000,
-	"time to connect to a milter and agree on the protocol"),
-    TIME(milter_command_timeout, "30s", 1, 3600 * 1000, "time for a milter's reply"),
-    TIME(
-	milter_content_timeout, "300s", 1, 3600 * 1000, "time for a milter's verdict on a message"),
-    SETTING_WORD_ROW(smtpd_conf, milter_default_action, "tempfail", milter_words,
-	"what stands for the verdict of a milter that fails"),
-    SIZE(milter_memory_limit, "256M", 1024 * 1024, INT64_MAX,
-	"most content that a worker holds for milters; 452 beyond it"),
-    TEXT(milter_macro_daemon_name, "$myhostname", "what milters get as {daemon_name}"),
     LIST(smtpd_authorized_xclient_hosts, "",
 	"hosts that may put another client in their own place by XCLIENT: networks"),
     LIST(smtpd_authorized_xforward_hosts, "",

@@ -23,6 +23,7 @@ struct chan;
 struct command;
 struct edits;
 struct judge;
+struct proxy_filter;
 struct restrictions;
 struct map;
 struct forward;
@@ -76,6 +77,7 @@ struct server {
 	struct networks xclient_hosts, xforward_hosts, proxy_hosts;
 	struct networks exempt;          /* from the limits of clients */
 	struct milter_list *milter_list; /* smtpd_milters */
+	unsigned overrides;              /* enum override: receive_override_options */
 	size_t milter_held;              /* octets of content that are held for them */
 	struct screen_zone *zones;
 	size_t nzones;
@@ -124,6 +126,7 @@ struct transaction {
 	struct milter_mail *mail; /* as milters see it; NULL: not yet, or none */
 	struct server *held_in;   /* counts `held` octets for milters; NULL: none */
 	size_t held;
+	struct proxy_filter *proxy; /* see proxy_filter.h; NULL: none under way */
 	bool judged; /* the gates have let the content pass */
 	char *hold;  /* the reason why it goes to hold; NULL: it does not */
 	struct rcpt *rcpts;

@@ -16,12 +16,14 @@
 #include "lib/base/io.h"
 #include "lib/base/panic.h"
 #include "lib/chan/chan.h"
+#include "lib/conf/override.h"
 #include "lib/log/log.h"
 #include "lib/service/service.h"
 #include "smtpd/edits.h"
 #include "smtpd/envelope.h"
 #include "smtpd/milter.h"
 #include "smtpd/forward.h"
+#include "smtpd/proxy_filter.h"
 #include "smtpd/routes.h"
 #include "smtpd/session.h"
 #include "smtpd/stage.h"
@@ -48,6 +50,7 @@ submit_abort(struct transaction *tx)
 	if (tx->pipe != -1)
 		event_del(&tx->ev_pipe);
 	fd_close(&tx->pipe);
+	proxy_filter_free(&tx->proxy);
 	buf_free(&tx->content);
 	buf_free(&tx->pipe_rest);
 }
@@ -82,6 +85,12 @@ finish(struct session *s)
 		session_resume(s);
 }
 
+static const char *
+rcpt_said(const struct rcpt *r)
+{
+	return r->original != NULL ? r->original : r->route->address;
+}
+
 /* LMTP answers for each recipient (RFC 2033 4.2), SMTP once. All but the last of them. */
 static void
 reply_for_each(struct session *s, int smtp, const char *code, const char *text)
@@ -89,10 +98,7 @@ reply_for_each(struct session *s, int smtp, const char *code, const char *text)
 	const struct transaction *tx = s->tx;
 
 	for (size_t i = 0; s->server->conf->protocol == PROTOCOL_LMTP && i + 1 < tx->nrcpts; i++)
-		session_reply(s, smtp, code, "<%s> %s",
-		    tx->rcpts[i].original != NULL ? tx->rcpts[i].original
-						  : tx->rcpts[i].route->address,
-		    text);
+		session_reply(s, smtp, code, "<%s> %s", rcpt_said(&tx->rcpts[i]), text);
 }
 
 static void
@@ -118,9 +124,9 @@ on_expired(struct session *s)
 }
 
 static void
-finish_queued(struct session *s, struct str id)
+log_client(struct session *s, struct str id)
 {
-	char text[64], orig_client[340] = "";
+	char orig_client[340] = "";
 
 	if (s->forward != NULL && s->forward->addr[0] != '\0')
 		snprintf(orig_client, sizeof orig_client, "%s[%s]",
@@ -136,11 +142,19 @@ finish_queued(struct session *s, struct str id)
 	};
 
 	log_event(s->trace, EV_CLIENT, &ev);
+	free(s->forward);
+	s->forward = NULL;
+}
+
+static void
+finish_queued(struct session *s, struct str id)
+{
+	char text[64];
+
+	log_client(s, id);
 	snprintf(text, sizeof text, "Ok: queued as %.*s", STR_ARG(id));
 	reply_for_each(s, 250, "2.0.0", text);
 	session_reply(s, 250, "2.0.0", "%s", text);
-	free(s->forward);
-	s->forward = NULL;
 	finish(s);
 }
 
@@ -172,6 +186,27 @@ on_answer(void *arg, const struct chan_head *head, union msg_any *msg)
 
 /* --- the envelope --- */
 
+static uint64_t
+override_flags(const struct session *s)
+{
+	unsigned overrides = s->server->overrides;
+
+	return ((overrides & OVERRIDE_CHECKS) != 0 ? MAIL_NO_CHECKS : 0) |
+	       ((overrides & OVERRIDE_MAPPINGS) != 0 ? MAIL_NO_MAPPINGS : 0);
+}
+
+/* The service's filter goes first: what an access table said of one comes later, and counts. */
+static int
+send_filter(struct session *s)
+{
+	const char *filter = s->server->conf->common.content_filter;
+	struct transaction *tx = s->tx;
+	struct msg_mail_edit msg = {.kind = EDIT_FILTER, .name = str_from(filter)};
+
+	return *filter == '\0' ? 0
+			       : chan_send(tx->cleanup, tx->request, s->trace, MSG_MAIL_EDIT, &msg);
+}
+
 static int
 send_envelope(struct session *s, int content)
 {
@@ -180,7 +215,7 @@ send_envelope(struct session *s, int content)
 	smtpd_tls_comment(s, tls, sizeof tls);
 	struct msg_mail_open open = {
 	    .sender = addr_text(&tx->sender),
-	    .flags = tx->flags,
+	    .flags = tx->flags | override_flags(s),
 	    .size = tx->announced > tx->size ? tx->announced : tx->size,
 	    .service = str_from(s->server->service->name),
 	    .client_name = str_from(s->client_name),
@@ -235,7 +270,7 @@ open_message(struct session *s, int content)
 	}
 	tx->request = chan_open(tx->cleanup, on_answer, s);
 	/* what is known already goes first: a large message is written as it comes */
-	if (send_envelope(s, content) == 0 && edits_send(tx, s->trace) == 0)
+	if (send_envelope(s, content) == 0 && send_filter(s) == 0 && edits_send(tx, s->trace) == 0)
 		return true;
 	fail_temp(s, "Error: queue file write error");
 	return false;
@@ -250,6 +285,35 @@ finish_discarded(struct session *s)
 	finish(s);
 }
 
+/* The filter's reply is ours. */
+static void
+on_filtered(struct session *s, const struct proxied *result)
+{
+	const struct transaction *tx = s->tx;
+	bool each = s->server->conf->protocol == PROTOCOL_LMTP;
+
+	if (result->failure.class != WHY_NONE) {
+		submit_fail(s, &result->failure);
+		finish_failed(s);
+		return;
+	}
+	log_client(s, STR("NOQUEUE"));
+	log_info("NOQUEUE: proxy-accept: END-OF-MESSAGE from %s[%s]: %d %s %s; from=<%.*s> "
+		 "to=<%s> proto=%.*s helo=<%s>",
+	    s->client_name, s->client_addr, result->smtp, result->code, result->text,
+	    STR_ARG(addr_text(&tx->sender)), rcpt_said(&tx->rcpts[tx->nrcpts - 1]),
+	    STR_ARG(session_proto(s)), s->helo != NULL ? s->helo : "");
+	for (size_t i = each ? 0 : tx->nrcpts - 1; i < tx->nrcpts; i++) {
+		struct str rcpt = str_from(rcpt_said(&tx->rcpts[i]));
+		if (result->refused[i] != NULL)
+			session_reject(s, "END-OF-MESSAGE", rcpt, result->refused[i]);
+		else
+			session_reply(s, result->smtp, result->code, "%s", result->text);
+	}
+	service_worked(s->server->service);
+	finish(s);
+}
+
 static void
 on_content_judged(struct session *s, const struct why *why)
 {
@@ -260,6 +324,10 @@ on_content_judged(struct session *s, const struct why *why)
 	}
 	if (edits_have(s->tx, EDIT_DISCARD)) {
 		finish_discarded(s);
+		return;
+	}
+	if (proxy_filter_holds(s)) {
+		proxy_filter_begin(s, on_filtered);
 		return;
 	}
 	s->tx->judged = true;
@@ -381,7 +449,7 @@ pipe_open(struct session *s)
 
 /* --- content --- */
 
-/* Milters see the message as a whole: all of it stays here. */
+/* Milters and a proxy filter get the message as a whole: all of it stays here. */
 static void
 hold(struct session *s, struct str bytes)
 {
@@ -403,7 +471,7 @@ submit_add(struct session *s, struct str bytes)
 
 	if (bytes.n == 0 || tx->failure.class != WHY_NONE)
 		return;
-	if (milter_holds(s)) {
+	if (milter_holds(s) || proxy_filter_holds(s)) {
 		hold(s, bytes);
 		return;
 	}

@@ -2,6 +2,7 @@
 /* The rows that every program has. */
 #include "lib/conf/common.h"
 
+static const char *const milter_words[] = {"tempfail", "accept", "reject", "quarantine", NULL};
 static const char *const sandbox_words[] = {"required", "warn", NULL};
 
 static const struct setting rows[] = {
@@ -37,6 +38,24 @@ static const struct setting rows[] = {
 	"certificate, as smtpd_tls_chain_files has them"),
     SETTING_TIME_ROW(conf_common, smtpd_tls_session_cache_timeout, "3600s", 0, 24 * 3600 * 1000,
 	"how long a TLS session may be resumed; 0: not at all"),
+    SETTING_TIME_ROW(conf_common, milter_connect_timeout, "30s", 1, 3600 * 1000,
+	"time to connect to a milter and agree on the protocol"),
+    SETTING_TIME_ROW(
+	conf_common, milter_command_timeout, "30s", 1, 3600 * 1000, "time for a milter's reply"),
+    SETTING_TIME_ROW(conf_common, milter_content_timeout, "300s", 1, 3600 * 1000,
+	"time for a milter's verdict on a message"),
+    SETTING_WORD_ROW(conf_common, milter_default_action, "tempfail", milter_words,
+	"what stands for the verdict of a milter that fails"),
+    SETTING_SIZE_ROW(conf_common, milter_memory_limit, "256M", 1024 * 1024, INT64_MAX,
+	"most content that a worker holds for milters; 452 beyond it"),
+    SETTING_TEXT_ROW(
+	conf_common, milter_macro_daemon_name, "$myhostname", "what milters get as {daemon_name}"),
+    SETTING_TEXT_ROW(conf_common, content_filter, "",
+	"transport:destination that mail which comes in goes by first; a filter gives it back to a "
+	"service where this is empty"),
+    SETTING_LIST_ROW(conf_common, receive_override_options, "",
+	"what a service does not do: no_unknown_recipient_checks, no_address_mappings, "
+	"no_header_body_checks, no_milters"),
     SETTING_WORD_ROW(conf_common, sandbox, "required", sandbox_words,
 	"what to do where the sandbox cannot be applied in full: refuse to run, or warn"),
     SETTING_INT_ROW(conf_common, max_requests, "1000000", 0, INT64_MAX,

@@ -24,6 +24,15 @@ struct conf_common {
 	int64_t hopcount_limit;
 	struct setting_list tls_server_sni_maps;
 	int64_t smtpd_tls_session_cache_timeout;
+	/* of the programs that take mail in: smtpd and pickup */
+	int64_t milter_connect_timeout;
+	int64_t milter_command_timeout;
+	int64_t milter_content_timeout;
+	int64_t milter_default_action;
+	int64_t milter_memory_limit;
+	char *milter_macro_daemon_name;
+	char *content_filter;
+	struct setting_list receive_override_options;
 	int64_t sandbox; /* 0: required, 1: warn */
 	int64_t max_requests;
 	bool debug;

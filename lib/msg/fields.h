@@ -16,6 +16,7 @@ enum {
 	MSG_CHUNK_MAX = 32 * 1024, /* content in one message */
 	MSG_VALUE_MAX = 32 * 1024, /* a setting's value, a table's answer */
 	MSG_ID_MAX = 32,           /* queue id */
+	MSG_LINE_MAX = 16 * 1024,  /* a line that access tables are asked for */
 };
 
 /* A request that failed: see struct why. `smtp` may be 0. */
@@ -107,9 +108,10 @@ enum mail_flag {
 				origin are set */
 	MAIL_RESUBMIT = 1 << 4,     /* a child message or a DSN: no trace header of a client */
 	MAIL_NOTIFICATION = 1 << 5, /* a DSN made by bounce */
-	MAIL_INSPECT = 1 << 6,      /* give large content back to be read: MAIL_CONTENT */
 	MAIL_ADD_HEADERS = 1 << 7,  /* add missing headers, as for a submission */
 	MAIL_SHOW_LOGIN = 1 << 8,   /* the Received header names the login */
+	MAIL_NO_CHECKS = 1 << 9,    /* no header and body checks */
+	MAIL_NO_MAPPINGS = 1 << 10, /* no virtual aliases and no copies (always_bcc and the like) */
 };
 
 enum { RET_NONE, RET_FULL, RET_HDRS }; /* MAIL_OPEN.ret, RFC 3461 4.3 */
@@ -141,34 +143,26 @@ enum {
 #define MSG_MAIL_DATA_FIELDS(F) F(STR, bytes, MSG_CHUNK_MAX)
 /*
  * A change to the message, between MAIL_RCPT and MAIL_COMMIT, done in this order at the commit.
- * `name` is a header's name, an address or a transport, `value` a header's value (lines apart by
- * LF), as `kind` says; `index` counts from 1 among headers of the name, or is the place of an
- * inserted one.
+ * `name` is an address or a transport, `value` a header line or a reason, as `kind` says. Content is
+ * changed by who sends it.
  */
 #define MSG_MAIL_EDIT_FIELDS(F) \
-	F(U64, kind, 31) F(U64, index, 0) F(STR, name, MSG_NEXTHOP_MAX) F(STR, value, MSG_CHUNK_MAX)
+	F(U64, kind, 15) F(STR, name, MSG_NEXTHOP_MAX) F(STR, value, MSG_CHUNK_MAX)
 
 enum mail_edit {
 	EDIT_NONE,
-	EDIT_PREPEND,       /* the whole header line `value` before all others */
-	EDIT_ADD_HEADER,    /* name: value, behind the last header */
-	EDIT_INSERT_HEADER, /* name: value, at place `index` (0: first) */
-	EDIT_CHANGE_HEADER, /* the index-th `name`; an empty value removes it */
-	EDIT_BODY,          /* the body becomes this; several in a row are parts of it */
-	EDIT_SENDER,        /* the envelope sender is `name` */
-	EDIT_ADD_RCPT,      /* one more recipient, `name` */
-	EDIT_DELETE_RCPT,   /* none of `name` */
-	EDIT_REDIRECT,      /* all recipients become `name` */
-	EDIT_BCC,           /* one more recipient, without any DSN */
-	EDIT_FILTER,        /* all recipients go by `name` (transport:nexthop) first */
-	EDIT_HOLD,          /* into the hold queue; `value` is the reason */
-	EDIT_DISCARD,       /* accepted and thrown away; `value` is the reason */
+	EDIT_PREPEND,     /* the whole header line `value` before all others (its lines apart by LF) */
+	EDIT_SENDER,      /* the envelope sender is `name` */
+	EDIT_ADD_RCPT,    /* one more recipient, `name` */
+	EDIT_DELETE_RCPT, /* none of `name`, nor of what it was expanded to */
+	EDIT_REDIRECT,    /* all recipients become `name` */
+	EDIT_BCC,         /* one more recipient, without any DSN */
+	EDIT_FILTER,      /* all recipients go by `name` (transport:nexthop) first */
+	EDIT_HOLD,        /* into the hold queue; `value` is the reason */
+	EDIT_DISCARD,     /* accepted and thrown away; `value` is the reason */
 	EDIT_KINDS,
 };
 
-/* MAIL_OPEN with MAIL_INSPECT: when all content of the pipe is in, cleanup sends it back to be
- * read (a milter's large message), and waits for edits and the commit. */
-#define MSG_MAIL_CONTENT_FIELDS(F) F(U64, offset, 0) F(U64, size, 0) F(FD, file, 0)
 #define MSG_MAIL_COMMIT_FIELDS(F) F(U64, size, 0)
 #define MSG_MAIL_ABORT_FIELDS(F)
 #define MSG_MAIL_QUEUED_FIELDS(F) F(STR, queue_id, MSG_ID_MAX)
@@ -244,7 +238,7 @@ enum address_class {
  * What the table `map` (as written in a restriction list: "cidr:/path") says of a client, name,
  * address or line; router walks the keys as access(5) tells for `kind`. Answer: FOUND.
  */
-#define MSG_ACCESS_FIELDS(F) F(STR, map, 1024) F(U64, kind, 7) F(STR, key, 4096)
+#define MSG_ACCESS_FIELDS(F) F(STR, map, 1024) F(U64, kind, 7) F(STR, key, MSG_LINE_MAX)
 
 enum access_kind {
 	ACCESS_EXACT,  /* the key as it is */

@@ -43,7 +43,6 @@
 	M(MAIL_RCPT, mail_rcpt, MSG_GOES_ON)                                \
 	M(MAIL_DATA, mail_data, MSG_GOES_ON)                                \
 	M(MAIL_EDIT, mail_edit, MSG_GOES_ON)                                \
-	M(MAIL_CONTENT, mail_content, MSG_GOES_ON)                          \
 	M(MAIL_COMMIT, mail_commit, MSG_GOES_ON)                            \
 	M(MAIL_ABORT, mail_abort, MSG_GOES_ON)                              \
 	M(MAIL_QUEUED, mail_queued, MSG_ENDS)                               \

@@ -47,6 +47,7 @@ static const struct item_row message_rows[] = {
     NUMBER(19, header_size),
     NUMBER(20, longest_line),
     NUMBER(21, hops),
+    TEXT(22, filter, MSG_NEXTHOP_MAX),
     TEXT(31, added, ADDED_MAX),
 };
 #undef TEXT

@@ -32,7 +32,8 @@ struct envelope_piece {
 
 struct envelope {
 	struct str sender, service, client_name, client_addr, helo, proto, tls, login, origin,
-	    envid, parent, hold;
+	    envid, parent, hold,
+	    filter; /* `filter`: the transport:nexthop that all recipients go by */
 	uint64_t flags, client_port, uid, ret,
 	    trace; /* as in MAIL_OPEN; uid counts with MAIL_LOCAL only */
 	uint64_t facts, header_size, longest_line, hops; /* of the content as it is delivered */

@@ -189,12 +189,15 @@ table_lookup(struct table *t, struct str key, const struct table_asker *asker, s
 	buf_reset(out);
 	if (t->broken.class != WHY_NONE)
 		return why_temp(why, t->broken.code, "%s", t->broken.text);
-	if (key.n == 0 || key.n > TABLE_KEY_MAX)
+	if (key.n == 0)
+		return TABLE_NONE;
+	/* patterns are for lines of mail, too */
+	if (t->type->flags & TABLE_PATTERN)
+		return t->type->lookup(t->content, key, out, why);
+	if (key.n > TABLE_KEY_MAX)
 		return TABLE_NONE;
 	if ((t->type->flags & TABLE_REMOTE) && asker != NULL)
 		return asker->ask(asker->arg, without_proxy(str_from(t->spec)), key, out, why);
-	if (t->type->flags & TABLE_PATTERN)
-		return t->type->lookup(t->content, key, out, why);
 	for (size_t i = 0; i < key.n; i++)
 		folded[i] = key.p[i] >= 'A' && key.p[i] <= 'Z' ? (char)(key.p[i] | 0x20) : key.p[i];
 	if (t->type->flags & TABLE_UNIX)
