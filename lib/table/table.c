@@ -191,12 +191,13 @@ table_lookup(struct table *t, struct str key, const struct table_asker *asker, s
 		return why_temp(why, t->broken.code, "%s", t->broken.text);
 	if (key.n == 0)
 		return TABLE_NONE;
+	bool ask = (t->type->flags & TABLE_REMOTE) != 0 && asker != NULL;
 	/* patterns are for lines of mail, too */
-	if (t->type->flags & TABLE_PATTERN)
+	if ((t->type->flags & TABLE_PATTERN) && !ask)
 		return t->type->lookup(t->content, key, out, why);
 	if (key.n > TABLE_KEY_MAX)
 		return TABLE_NONE;
-	if ((t->type->flags & TABLE_REMOTE) && asker != NULL)
+	if (ask)
 		return asker->ask(asker->arg, without_proxy(str_from(t->spec)), key, out, why);
 	for (size_t i = 0; i < key.n; i++)
 		folded[i] = key.p[i] >= 'A' && key.p[i] <= 'Z' ? (char)(key.p[i] | 0x20) : key.p[i];

@@ -74,12 +74,13 @@ class Answers:
                     f.flush()
                     if self.chunk:
                         time.sleep(0.005)
+            f.close()
         except OSError:
             pass
-        f.close()
         s.close()
 
     def end(self):
+        self.listener.shutdown(socket.SHUT_RDWR)  # wakes accept()
         self.listener.close()
 
 
