@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: ISC
-"""What the benchmarks share: private instances of kingpost and Postfix, and the measuring of their processes alone."""
+"""What the benchmarks share: private instances of kingpost, Postfix and OpenSMTPD, and the measuring of their processes alone."""
 
 import os
 import shutil
@@ -32,7 +32,7 @@ def wait_for_port(port, seconds=20):
 
 
 class Peers:
-    """Postfix's programs, unpacked below a private root."""
+    """Postfix's and OpenSMTPD's programs, unpacked below a private root."""
 
     def __init__(self):
         out = subprocess.run([f"{TOP}/scripts/peers"], check=True, stdout=subprocess.PIPE, text=True)
@@ -122,15 +122,17 @@ class PeakMemory(threading.Thread):
 class Kingpost:
     name = "kingpost"
 
-    def __init__(self, base, next_port, settings=(), build=None):
+    def __init__(self, base, next_port, settings=(), build=None, services=()):
         self.root = f"{base}/kingpost"
         self.port = free_port()
-        self.args = ["--root", self.root] + (["--build", build] if build else [])
+        self.args = ["--root", self.root] + (["--build", build, "--no-build"] if build else [])
         args = ["--port", str(self.port), "--submission-port", str(free_port())]
         if next_port:
             args += ["--set", f"relayhost = [127.0.0.1]:{next_port}"]
         for s in settings:
             args += ["--set", s]
+        for name, s in services:
+            args += ["--service", name, s]
         subprocess.run([f"{TOP}/scripts/run", *self.args, *args, "--detach"], check=True, stdout=subprocess.DEVNULL)
         with open(f"{self.root}/run/master.pid") as f:
             self.pid = int(f.read())
@@ -198,7 +200,7 @@ class Postfix:
 
     name = "Postfix"
 
-    def __init__(self, base, next_port, peers, processes="-"):
+    def __init__(self, base, next_port, peers, processes="-", main="", master=""):
         self.peers, self.base = peers, f"{base}/postfix"
         self.port = free_port()
         for user, group in (("postfix", "postdrop"),):
@@ -210,9 +212,9 @@ class Postfix:
         shutil.chown(f"{self.base}/data", "postfix")
         relayhost = f"[127.0.0.1]:{next_port}" if next_port else ""
         with open(f"{self.base}/conf/main.cf", "w") as f:
-            f.write(MAIN_CF.format(base=self.base, root=peers.root, relayhost=relayhost))
+            f.write(MAIN_CF.format(base=self.base, root=peers.root, relayhost=relayhost) + main)
         with open(f"{self.base}/conf/master.cf", "w") as f:
-            f.write(MASTER_CF.format(port=self.port, processes=processes))
+            f.write(MASTER_CF.format(port=self.port, processes=processes) + master)
         for d in ("active", "bounce", "corrupt", "defer", "deferred", "flush", "hold", "incoming", "private", "saved", "trace"):
             os.makedirs(f"{self.base}/spool/{d}", mode=0o700)
             shutil.chown(f"{self.base}/spool/{d}", "postfix")
@@ -229,6 +231,62 @@ class Postfix:
     def stop(self):
         self.process.send_signal(signal.SIGTERM)
         self.process.wait(30)
+
+
+SMTPD_CONF = """
+pki bench cert "{cert}"
+pki bench key "{key}"
+listen on 127.0.0.1 port {port} tls pki bench hostname host.example
+listen on 127.0.0.1 port {tls_port} smtps pki bench hostname host.example
+action "next" relay host smtp://127.0.0.1:{next_port}
+match from any for any action "next"
+"""
+
+# Its spool, socket and empty root have fixed names: a private view of the file system puts folders of ours there.
+IN_PRIVATE = """mount --bind {base}/spool /var/spool && mount --bind {base}/run /run && mount --bind {base}/lib /var/lib &&
+exec {root}/usr/sbin/smtpd -F -f {base}/smtpd.conf"""
+
+
+class OpenSmtpd:
+    """Debian's package, with its queue paused where nothing is to be delivered."""
+
+    name = "OpenSMTPD"
+
+    def __init__(self, base, next_port, peers, cert, key):
+        self.base, self.port, self.tls_port = f"{base}/opensmtpd", free_port(), free_port()
+        for user in ("opensmtpd", "opensmtpq"):
+            subprocess.run(f"getent passwd {user} >/dev/null || useradd --system --no-create-home --home-dir / {user}",
+                           shell=True, check=True)
+        for d in ("spool", "run", "lib/opensmtpd/empty"):
+            os.makedirs(f"{self.base}/{d}")
+        with open(f"{self.base}/smtpd.conf", "w") as f:
+            f.write(SMTPD_CONF.format(cert=cert, key=key, port=self.port, tls_port=self.tls_port, next_port=next_port or 1))
+        self.log = open(f"{self.base}/log", "w")
+        self.process = subprocess.Popen(["unshare", "-m", "sh", "-c", IN_PRIVATE.format(base=self.base, root=peers.root)],
+                                        stdout=self.log, stderr=self.log, start_new_session=True)
+        self.pid = self.process.pid
+        wait_for_port(self.port)
+        if not next_port:
+            self.pause(peers)
+
+    def pause(self, peers):
+        smtpctl = f"{self.base}/smtpctl"
+        shutil.copy(f"{peers.root}/usr/sbin/smtpctl", smtpctl)
+        shutil.chown(smtpctl, group="opensmtpq")
+        os.chmod(smtpctl, 0o2755)
+        for _ in range(20):
+            done = subprocess.run(["nsenter", "-t", str(self.pid), "-m", smtpctl, "pause", "mta"],
+                                  stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+            if done.returncode == 0:
+                return
+            time.sleep(0.1)
+        self.stop()
+        raise SystemExit(f"smtpctl: {done.stdout}")
+
+    def stop(self):
+        self.process.send_signal(signal.SIGTERM)
+        self.process.wait(30)
+        self.log.close()
 
 
 class Workplace:
