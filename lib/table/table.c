@@ -196,7 +196,8 @@ table_lookup(struct table *t, struct str key, const struct table_asker *asker, s
 	if ((t->type->flags & TABLE_PATTERN) && !ask)
 		return t->type->lookup(t->content, key, out, why);
 	if (key.n > TABLE_KEY_MAX)
-		return TABLE_NONE;
+		return ask ? why_temp(why, "4.3.0", "table %s: the key is too long", t->spec)
+			   : TABLE_NONE;
 	if (ask)
 		return asker->ask(asker->arg, without_proxy(str_from(t->spec)), key, out, why);
 	for (size_t i = 0; i < key.n; i++)

@@ -291,13 +291,12 @@ def test_what_rules_change(world, front):
 
 def test_a_client_that_goes_while_the_filter_thinks(world, front):
     f = front(dot="")
-    with socket.create_connection(("127.0.0.1", world.proxied), timeout=20) as s:
-            r = s.makefile("rb")
-            r.readline()
-            s.sendall(b"EHLO c.example\r\n")
-            while r.readline()[3:4] == b"-":
-                pass
-            s.sendall(b"MAIL FROM:<a@source.example>\r\nRCPT TO:<u@far.example>\r\nDATA\r\n")
+    with socket.create_connection(("127.0.0.1", world.proxied), timeout=20) as s, s.makefile("rb") as r:
+        r.readline()
+        s.sendall(b"EHLO c.example\r\n")
+        while r.readline()[3:4] == b"-":
+            pass
+        s.sendall(b"MAIL FROM:<a@source.example>\r\nRCPT TO:<u@far.example>\r\nDATA\r\n")
         while not (line := r.readline()).startswith(b"354"):
             assert line, "closed"
         s.sendall(b"Subject: x\r\n\r\nx\r\n.\r\n")
