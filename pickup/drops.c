@@ -33,13 +33,14 @@
 
 static const char magic[] = "KPDROP1\n";
 
-enum { INLINE_MAX = 60 * 1024 };
+enum { INLINE_MAX = 60 * 1024, RETRY_FIRST_MS = 1000 };
 
 struct drops {
 	struct pickup *pickup;
 	int dir, watch;
 	struct event *ev_watch, *ev_retry, *ev_pipe;
 	struct map *waiting; /* names of files that were refused for now, until ev_retry */
+	int64_t retry_ms;    /* until then; doubled each time, up to maildrop_retry_delay */
 	struct loop_task next;
 	/* the file under way */
 	char name[NAME_MAX + 1];
@@ -97,8 +98,11 @@ set_aside(struct drops *d, const char *reason)
 static void
 try_later(struct drops *d, const char *reason)
 {
-	struct timeval tv = clock_tv(d->pickup->conf->maildrop_retry_delay);
+	int64_t longest = d->pickup->conf->maildrop_retry_delay;
 
+	if (d->retry_ms > longest)
+		d->retry_ms = longest;
+	struct timeval tv = clock_tv(d->retry_ms);
 	log_warning("maildrop: %s waits: %s", d->name, reason);
 	map_put(d->waiting, str_from(d->name), d);
 	close_file(d);
@@ -127,6 +131,7 @@ on_done(void *arg, struct str queue_id, const struct why *why)
 		give_up(d, why);
 		return;
 	}
+	d->retry_ms = RETRY_FIRST_MS;
 	remove_file(d);
 	loop_defer(&d->pickup->service->loop, &d->next);
 }
@@ -376,6 +381,7 @@ on_retry(evutil_socket_t fd, short what, void *arg)
 
 	(void)fd;
 	(void)what;
+	d->retry_ms *= 2;
 	drops_retry(d->pickup);
 }
 
@@ -396,6 +402,7 @@ drops_open(struct pickup *p, struct why *why)
 
 	*d = (struct drops){
 	    .pickup = p,
+	    .retry_ms = RETRY_FIRST_MS,
 	    .dir = -1,
 	    .watch = -1,
 	    .fd = -1,
