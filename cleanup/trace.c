@@ -8,10 +8,10 @@
 #include "cleanup/trace.h"
 
 #include <stdio.h>
-#include <time.h>
 
 #include "cleanup/cleanup.h"
 #include "lib/base/clock.h"
+#include "lib/mail/complete.h"
 #include "lib/mail/date.h"
 #include "lib/mail/header.h"
 
@@ -125,97 +125,16 @@ put_received(struct transaction *t, struct buf *b)
 
 /* --- a local submission --- */
 
-struct seen {
-	bool date, message_id, from;
-};
-
-static bool
-is_bcc(const struct header_field *f)
+static struct complete
+completion(const struct transaction *t)
 {
-	return str_caseis(f->name, "Bcc") || str_caseis(f->name, "Resent-Bcc") ||
-	       str_is(f->name, "From ");
-}
-
-static struct seen
-look(struct str header)
-{
-	struct seen seen = {0};
-	struct header_field f;
-	size_t at = 0;
-
-	while (header_next(header, &at, &f)) {
-		seen.date |= str_caseis(f.name, "Date");
-		seen.message_id |= str_caseis(f.name, "Message-Id");
-		seen.from |= str_caseis(f.name, "From");
-	}
-	return seen;
-}
-
-/* A phrase of RFC 5322: quoted, with what must be escaped. */
-static int
-put_phrase(struct buf *b, const char *text)
-{
-	if (buf_byte(b, '"') == -1)
-		return -1;
-	for (const char *p = text; *p != '\0'; p++) {
-		unsigned char c = (unsigned char)*p;
-		if ((c == '"' || c == '\\') && buf_byte(b, '\\') == -1)
-			return -1;
-		if (buf_byte(b, c < ' ' || c == 0x7f ? '?' : (char)c) == -1)
-			return -1;
-	}
-	return buf_byte(b, '"');
-}
-
-static int
-put_originator(struct transaction *t, struct buf *b)
-{
-	const char *name = tx_text(t, t->full_name), *sender = tx_text(t, t->sender);
-
-	if (*sender == '\0')
-		return buf_printf(b, "From: MAILER-DAEMON@%s\r\n", t->c->conf->common.myhostname);
-	if (*name == '\0')
-		return buf_printf(b, "From: %s\r\n", sender);
-	if (buf_puts(b, "From: ") == -1 || put_phrase(b, name) == -1)
-		return -1;
-	return buf_printf(b, " <%s>\r\n", sender);
-}
-
-static int
-put_missing(struct transaction *t, struct seen seen, struct buf *b)
-{
-	char date[DATE_SIZE], stamp[32];
-	time_t now = (time_t)(t->arrived / 1000000);
-	struct tm tm;
-
-	date_header(date, (int64_t)t->arrived);
-	gmtime_r(&now, &tm);
-	strftime(stamp, sizeof stamp, "%Y%m%d%H%M%S", &tm);
-	if (!seen.message_id && buf_printf(b, "Message-Id: <%s.%s@%s>\r\n", stamp, t->id,
-				    t->c->conf->common.myhostname) == -1)
-		return -1;
-	if (!seen.date && buf_printf(b, "Date: %s\r\n", date) == -1)
-		return -1;
-	return seen.from ? 0 : put_originator(t, b);
-}
-
-/* The submitter's own header without Bcc; the part of `content` that it took up goes. */
-static int
-rewrite(struct transaction *t, struct buf *b)
-{
-	struct str content = buf_view(&t->content);
-	struct header_field f;
-	size_t at = 0;
-	struct seen seen = look(content);
-
-	while (header_next(content, &at, &f))
-		if (!is_bcc(&f) && buf_add(b, content.p + f.offset, f.size) == -1)
-			return -1;
-	t->header_end = at;
-	if (put_missing(t, seen, b) == -1)
-		return -1;
-	/* A message that begins with its body gets the empty line between. */
-	return str_starts(str_from_at(content, at), STR("\r\n")) ? 0 : buf_puts(b, "\r\n");
+	return (struct complete){
+	    .host = t->c->conf->common.myhostname,
+	    .sender = tx_text(t, t->sender),
+	    .full_name = tx_text(t, t->full_name),
+	    .id = t->id,
+	    .arrived = t->arrived,
+	};
 }
 
 /* Such a message gets the empty line between our header and its first line, or a reader would take
@@ -238,10 +157,11 @@ trace_write(struct transaction *t)
 		return -1;
 	if (put_received(t, &t->prefix) == -1)
 		return -1;
+	struct complete c = completion(t);
 	if ((t->env.flags & MAIL_LOCAL) != 0)
-		return rewrite(t, &t->prefix);
+		return complete_rewrite(buf_view(&t->content), &c, &t->prefix, &t->header_end);
 	if ((t->env.flags & MAIL_ADD_HEADERS) != 0 &&
-	    put_missing(t, look(buf_view(&t->content)), &t->prefix) == -1)
+	    complete_missing(buf_view(&t->content), &c, &t->prefix) == -1)
 		return -1;
 	return begins_with_body(buf_view(&t->content)) ? buf_puts(&t->prefix, "\r\n") : 0;
 }

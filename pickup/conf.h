@@ -7,6 +7,7 @@
 
 struct pickup_conf {
 	struct conf_common common;
+	struct setting_list non_smtpd_milters;
 	int64_t pickup_timeout;
 	int64_t pickup_session_limit;
 	int64_t pickup_recipient_limit;

@@ -7,9 +7,11 @@
 #include <stdlib.h>
 
 #include "lib/base/mem.h"
+#include "lib/conf/override.h"
 #include "lib/log/log.h"
 #include "lib/mail/address.h"
 #include "lib/metrics/metrics.h"
+#include "pickup/milter.h"
 #include "pickup/pickup.h"
 
 enum { INLINE_MAX = 64 * 1024, SUBMITTER_FLAGS = MAIL_8BITMIME | MAIL_SMTPUTF8 };
@@ -17,6 +19,7 @@ enum { INLINE_MAX = 64 * 1024, SUBMITTER_FLAGS = MAIL_8BITMIME | MAIL_SMTPUTF8 }
 static void
 intake_free(struct intake *in)
 {
+	screening_free(&in->screening);
 	free(in->sender);
 	free(in->origin);
 	free(in);
@@ -76,6 +79,13 @@ check_sender(struct intake *in, struct str text, struct why *why)
 	return 0;
 }
 
+static uint64_t
+override_flags(const struct pickup *p)
+{
+	return ((p->overrides & OVERRIDE_CHECKS) != 0 ? MAIL_NO_CHECKS : 0) |
+	       ((p->overrides & OVERRIDE_MAPPINGS) != 0 ? MAIL_NO_MAPPINGS : 0);
+}
+
 struct intake *
 intake_open(struct pickup *p, const struct msg_mail_open *msg, uid_t uid, intake_done_fn *on_done,
     void *arg, struct why *why)
@@ -99,16 +109,9 @@ intake_open(struct pickup *p, const struct msg_mail_open *msg, uid_t uid, intake
 		why->smtp = 552;
 		goto fail;
 	}
-	in->cleanup = service_peer(p->service, PROGRAM_CLEANUP, in->trace);
-	if (in->cleanup == NULL) {
-		why_temp(why, "4.3.0", "the queue is not available");
-		goto fail;
-	}
-	in->id = chan_open(in->cleanup, on_answer, in);
-	chan_on_idle(in->cleanup, on_cleanup_idle, p);
 	struct msg_mail_open open = {
 	    .sender = str_from(in->sender),
-	    .flags = (msg->flags & SUBMITTER_FLAGS) | MAIL_LOCAL,
+	    .flags = (msg->flags & SUBMITTER_FLAGS) | MAIL_LOCAL | override_flags(p),
 	    .size = msg->size,
 	    .service = str_from(p->service->name),
 	    .uid = uid,
@@ -118,21 +121,41 @@ intake_open(struct pickup *p, const struct msg_mail_open *msg, uid_t uid, intake
 	    .ret = msg->ret,
 	    .content = msg->content,
 	};
-	if (chan_send(in->cleanup, in->id, in->trace, MSG_MAIL_OPEN, &open) == 0)
+	if (milters_wanted(p))
+		in->screening = screening_new(in, &open, why);
+	if (milters_wanted(p) ? in->screening != NULL : intake_send_open(in, &open, why) == 0)
 		return in;
-	why_temp(why, "4.3.0", "the queue is not available");
-	chan_forget(in->cleanup, in->id);
 fail:
 	intake_free(in);
 	return NULL;
 }
 
-static int
-pass_on(struct intake *in, enum msg_type type, const void *msg, struct why *why)
+int
+intake_send(struct intake *in, enum msg_type type, const void *msg, struct why *why)
 {
 	if (in->cleanup == NULL || chan_send(in->cleanup, in->id, in->trace, type, msg) == -1)
 		return why_temp(why, "4.3.0", "the queue is not available");
 	return 0;
+}
+
+int
+intake_send_open(struct intake *in, const struct msg_mail_open *open, struct why *why)
+{
+	struct pickup *p = in->pickup;
+	const char *filter = p->conf->common.content_filter;
+	struct msg_mail_edit edit = {.kind = EDIT_FILTER, .name = str_from(filter)};
+
+	in->cleanup = service_peer(p->service, PROGRAM_CLEANUP, in->trace);
+	if (in->cleanup == NULL)
+		return why_temp(why, "4.3.0", "the queue is not available");
+	in->id = chan_open(in->cleanup, on_answer, in);
+	chan_on_idle(in->cleanup, on_cleanup_idle, p);
+	if (intake_send(in, MSG_MAIL_OPEN, open, why) == 0 &&
+	    (*filter == '\0' || intake_send(in, MSG_MAIL_EDIT, &edit, why) == 0))
+		return 0;
+	chan_forget(in->cleanup, in->id);
+	in->cleanup = NULL;
+	return -1;
 }
 
 int
@@ -146,7 +169,10 @@ intake_rcpt(struct intake *in, const struct msg_mail_rcpt *msg, struct why *why)
 		return -1;
 	struct msg_mail_rcpt rcpt = {
 	    .address = addr_text(&a), .orcpt = msg->orcpt, .notify = msg->notify};
-	return pass_on(in, MSG_MAIL_RCPT, &rcpt, why);
+	if (in->screening == NULL)
+		return intake_send(in, MSG_MAIL_RCPT, &rcpt, why);
+	screening_rcpt(in->screening, &rcpt);
+	return 0;
 }
 
 int
@@ -157,7 +183,8 @@ intake_data(struct intake *in, struct str bytes, struct why *why)
 	in->size += bytes.n;
 	if (in->piped || in->size > INLINE_MAX)
 		return why_perm(why, "5.5.0", "more content than may come this way");
-	return pass_on(in, MSG_MAIL_DATA, &data, why);
+	return in->screening != NULL ? screening_data(in->screening, bytes, why)
+				     : intake_send(in, MSG_MAIL_DATA, &data, why);
 }
 
 int
@@ -167,23 +194,42 @@ intake_commit(struct intake *in, uint64_t size, struct why *why)
 
 	if (in->recipients == 0)
 		return why_perm(why, "5.5.4", "no recipient");
-	return pass_on(in, MSG_MAIL_COMMIT, &commit, why);
+	return in->screening != NULL ? screening_commit(in->screening, size, why)
+				     : intake_send(in, MSG_MAIL_COMMIT, &commit, why);
+}
+
+/* What has begun at cleanup and is not to be a message. */
+static void
+withdraw(struct intake *in)
+{
+	struct msg_mail_abort abort = {0};
+
+	if (in->cleanup == NULL)
+		return;
+	chan_forget(in->cleanup, in->id);
+	(void)!chan_send(in->cleanup, in->id, in->trace, MSG_MAIL_ABORT,
+	    &abort); /* a dead cleanup has forgotten it */
 }
 
 void
 intake_abort(struct intake **inp)
 {
 	struct intake *in = *inp;
-	struct msg_mail_abort abort = {0};
 
 	*inp = NULL;
 	if (in == NULL)
 		return;
-	if (in->cleanup != NULL) {
-		chan_forget(in->cleanup, in->id);
-		(void)!chan_send(in->cleanup, in->id, in->trace, MSG_MAIL_ABORT,
-		    &abort); /* a dead cleanup has forgotten it */
-	}
+	withdraw(in);
+	intake_free(in);
+}
+
+void
+intake_refused(struct intake *in, const struct why *why)
+{
+	struct why said = *why;
+
+	withdraw(in);
+	in->on_done(in->arg, STR_EMPTY, &said);
 	intake_free(in);
 }
 

@@ -11,6 +11,7 @@
 
 #include "lib/base/mem.h"
 #include "lib/log/log.h"
+#include "pickup/milter.h"
 #include "pickup/pickup.h"
 
 static int
@@ -54,6 +55,12 @@ on_stop(struct service *s, int64_t grace_ms)
 		service_exit(s);
 }
 
+static int
+start_pickup(struct service *s, struct why *why)
+{
+	return milters_start(s->state, why);
+}
+
 static const struct service_peer peers[] = {
     {PROGRAM_CLEANUP, NULL, on_cleanup, NULL},
     {PROGRAM_SMTPD,   NULL, NULL,       NULL},
@@ -70,6 +77,7 @@ main(int argc, char **argv)
 	    .sandbox = &pickup_sandbox,
 	    .peers = peers,
 	    .open = open_pickup,
+	    .start = start_pickup,
 	    .on_listener = on_listener,
 	    .on_stop = on_stop,
 	};

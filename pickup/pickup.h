@@ -15,7 +15,9 @@
 #include "pickup/conf.h"
 
 struct event;
+struct milter_list;
 struct pickup;
+struct screening;
 
 /* What becomes of a message: `why` NULL and a queue id, or why not. The intake is gone after this
  * call. */
@@ -31,7 +33,8 @@ struct intake {
 	uint32_t id;
 	uint64_t trace;
 	uint64_t recipients, size;
-	bool piped; /* the content goes by a descriptor */
+	struct screening *screening; /* NULL: it goes to cleanup as it comes */
+	bool piped;                  /* the content goes by a descriptor */
 	uid_t uid;
 	char *sender, *origin; /* owned; for the log */
 	intake_done_fn *on_done;
@@ -45,6 +48,9 @@ struct pickup {
 	TAILQ_HEAD(, client) clients;
 	size_t nclients;
 	struct drops *drops;
+	struct milter_list *milters; /* non_smtpd_milters */
+	size_t milter_held;          /* octets held for them */
+	unsigned overrides;          /* enum override */
 };
 
 extern const struct sandbox pickup_sandbox;
@@ -56,6 +62,12 @@ int intake_rcpt(struct intake *in, const struct msg_mail_rcpt *msg, struct why *
 int intake_data(struct intake *in, struct str bytes, struct why *why) KP_MUST_USE;
 int intake_commit(struct intake *in, uint64_t size, struct why *why) KP_MUST_USE;
 void intake_abort(struct intake **inp);
+/* For milter.c: to cleanup, or the end. intake_refused() frees the intake. */
+int intake_send_open(
+    struct intake *in, const struct msg_mail_open *open, struct why *why) KP_MUST_USE;
+int intake_send(
+    struct intake *in, enum msg_type type, const void *msg, struct why *why) KP_MUST_USE;
+void intake_refused(struct intake *in, const struct why *why);
 /* Whether a feeder that can wait should. */
 bool intake_busy(const struct intake *in);
 

@@ -276,6 +276,64 @@ def test_a_milter_that_accepts_is_asked_no_more(suite, sink, milter):
     assert [e for e, _ in m.seen] == ["connect", "helo", "mail", "mail"]
 
 
+# --- mail that comes in by `sendmail` ---
+
+def start_local(suite, sink, *milters, settings=()):
+    hop = sink()
+    suite.start("non_smtpd_milters = " + ", ".join(f"inet:127.0.0.1:{m.port}" for m in milters), f"relayhost = [127.0.0.1]:{hop.port}", *settings)
+    return hop
+
+
+LARGE = "".join(f"line {n} of a large message, which goes by a file of its own\n" for n in range(12000))
+
+
+@pytest.mark.parametrize("body", ["body\n", LARGE], ids=["small", "large"])
+def test_sendmail_is_seen_and_changed(suite, sink, milter, body):
+    m = milter({"eom": [("h", b"X-Seen\0yes\0"), ("+", b"<extra@elsewhere.example>\0"), ("-", b"<c@elsewhere.example>\0"), ("e", b"<new@source.example>\0"), ("c", b"")]})
+    hop = start_local(suite, sink, m)
+    suite.sendmail("-f", "a@source.example", "b@elsewhere.example", "c@elsewhere.example", input="Subject: local\nBcc: secret@elsewhere.example\n\n" + body)
+    text = hop.wait(1, 60)[0].replace(b"\r\n", b"\n")
+    assert [e for e, _ in m.seen if e not in ("header", "body")] == ["connect", "helo", "mail", "rcpt", "rcpt", "data", "eoh", "eom"]
+    name, rest = m.words("connect")[0].split(b"\0", 1)
+    assert name == b"localhost" and rest[3:] == b"127.0.0.1\0"
+    assert m.words("mail") == [b"<a@source.example>\0"] and m.words("rcpt") == [b"<b@elsewhere.example>\0", b"<c@elsewhere.example>\0"]
+    names = [n for n, _ in m.headers]
+    assert b"From" in names and b"Date" in names and b"Message-Id" in names and b"Bcc" not in names, "they see what will be sent"
+    assert m.body == body.replace("\n", "\r\n").encode() and m.macros["_"] == "localhost [127.0.0.1]"
+    assert b"X-Seen: yes" in text and text.count(b"Message-Id:") == 1 and body.encode() in text and b"X-Mail-Args: <new@source.example>" in text
+    assert sorted(re.findall(rb"X-Rcpt-Args: <(.*?)>", text)) == [b"b@elsewhere.example", b"extra@elsewhere.example"]
+
+
+@pytest.mark.parametrize("event", ["connect", "helo", "mail", "rcpt", "data", "header", "eoh", "body", "eom"])
+def test_sendmail_hears_a_refusal(suite, sink, milter, event):
+    m = milter({event: [("y", b"554 5.6.7 no such thing\0")]})
+    hop = start_local(suite, sink, m)
+    done = suite.sendmail("-f", "a@source.example", "b@elsewhere.example", input="Subject: x\n\nbody\n", check=False)
+    assert done.returncode != 0 and "no such thing" in done.err
+    suite.wait_log(r"milter-reject: [A-Z-]+ from localhost\[127\.0\.0\.1\]: 5\.6\.7 no such thing; from=<a@source\.example>")
+    m.script.clear()
+    suite.sendmail("-f", "a@source.example", "b@elsewhere.example", input="Subject: x\n\nbody\n")
+    assert len(hop.wait(1)) == 1
+
+
+def test_sendmail_quarantine_discard_and_failure(suite, sink, milter):
+    m = milter({"eom": [("q", b"looks odd\0"), ("c", b"")]})
+    hop = start_local(suite, sink, m, settings=["milter_default_action = accept", "milter_command_timeout = 1s"])
+    send = ["-f", "a@source.example", "b@elsewhere.example"]
+    suite.sendmail(*send, input="Subject: q\n\nbody\n")
+    wait_until(lambda: [r["queue_name"] for r in suite.queue()] == ["hold"], 10, "the message on hold")
+    m.script["eom"] = [("d", b"")]
+    suite.sendmail(*send, input="Subject: d\n\nbody\n")
+    suite.wait_log(r"milter-discard: from localhost\[127\.0\.0\.1\]; from=<a@source\.example>")
+    for fault in ["silence", "close"]:
+        m.script["eom"] = [(fault, b"")]
+        suite.sendmail(*send, input=f"Subject: {fault}\n\nbody\n")
+    m.end()
+    suite.sendmail(*send, input="Subject: gone\n\nbody\n")
+    subjects = {re.search(rb"Subject: (\w+)", t).group(1) for t in hop.wait(3)}
+    assert subjects == {b"silence", b"close", b"gone"}
+
+
 # --- real ones ---
 
 def need(program):
@@ -309,3 +367,85 @@ def test_opendkim_signs(suite, sink, tmp_path):
     finally:
         process.terminate()
         process.wait(10)
+
+
+@pytest.fixture
+def running():
+    """running(PORT, ARGUMENTS...) starts a milter and waits until it listens; it is ended with the test."""
+    made = []
+
+    def make(port, *args, seconds=15, **kw):
+        made.append(subprocess.Popen(args, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True, **kw))
+        wait_until(lambda: listening(port) or made[-1].poll() is not None, seconds, args[0])
+        assert made[-1].poll() is None, f"{args[0]} has ended: {made[-1].returncode}"
+        return made[-1]
+    yield make
+    for process in reversed(made):
+        process.terminate()
+        try:
+            process.wait(10)
+        except subprocess.TimeoutExpired:
+            os.killpg(process.pid, signal.SIGKILL)
+            process.wait()
+
+
+GTUBE = "XJS*C4JDBQADN1.NSBN3*2IDNEN*GTUBE-STANDARD-ANTI-UBE-TEST-EMAIL*C.34X\n"
+
+
+def test_rspamd_rejects_gtube(suite, sink, running, tmp_path):
+    program, port = need("rspamd"), free_port()
+    for folder in ["db", "run", "log"]:
+        (tmp_path / folder).mkdir()
+    local = tmp_path / "local.conf"
+    local.write_text(f"""
+.include "/etc/rspamd/common.conf"
+options {{ pidfile = "{tmp_path}/run/pid"; dns {{ nameserver = ["127.0.0.1:9:10"]; timeout = 0.1s; retransmits = 1; }} url_tld = "/usr/share/rspamd/effective_tld_names.dat"; filters = ""; }}
+logging {{ type = "file"; filename = "{tmp_path}/log/rspamd.log"; level = "notice"; }}
+worker "rspamd_proxy" {{ count = 1; bind_socket = "127.0.0.1:{port}"; milter = yes; timeout = 20s; upstream "local" {{ default = yes; self_scan = yes; }} }}
+""")
+    run_as = ["-u", "root", "-g", "root"] if IS_ROOT else []
+    running(port, program, "-f", *(["-i"] if IS_ROOT else []), *run_as, "-c", str(local), f"--var=DBDIR={tmp_path}/db", f"--var=RUNDIR={tmp_path}/run", f"--var=LOGDIR={tmp_path}/log", seconds=60)
+    hop = sink()
+    suite.start(f"smtpd_milters = inet:127.0.0.1:{port}", f"non_smtpd_milters = inet:127.0.0.1:{port}", f"relayhost = [127.0.0.1]:{hop.port}", "milter_content_timeout = 60s")
+    headers = {"From": "a@source.example", "Date": "Sun, 22 Nov 2026 10:00:00 +0000", "Message_Id": "<1@source.example>"}
+    with suite.smtp() as c:
+        c.ehlo()
+        c.mail("a@source.example")
+        c.rcpt("b@elsewhere.example")
+        code, text = c.data(message(body=GTUBE, **headers).replace("\n", "\r\n").encode())
+    assert code == 554 and text.startswith(b"5.7.1"), (code, text)
+    suite.wait_log(r"milter-reject|reject: END-OF-MESSAGE")
+    done = suite.sendmail("-f", "a@source.example", "b@elsewhere.example", input=message(body=GTUBE, **headers), check=False)
+    assert done.returncode != 0
+    suite.send("b@elsewhere.example", **headers)
+    assert hop.wait(1) and len(hop.messages()) == 1
+
+
+def test_clamav_milter_finds_a_signature(suite, sink, running, tmp_path):
+    clamd, milter_program, clamd_port, port = need("clamd"), need("clamav-milter"), free_port(), free_port()
+    signatures = tmp_path / "db"
+    signatures.mkdir()
+    marker = b"this-line-is-what-the-test-looks-for"
+    (signatures / "test.ndb").write_text(f"Kingpost.Test:0:*:{marker.hex()}\n")
+    conf = tmp_path / "clamd.conf"
+    conf.write_text(f"DatabaseDirectory {signatures}\nTCPSocket {clamd_port}\nTCPAddr 127.0.0.1\nForeground yes\nLogFile {tmp_path}/clamd.log\nTemporaryDirectory {tmp_path}\n"
+                    "OfficialDatabaseOnly no\n")
+    running(clamd_port, clamd, "-c", str(conf), seconds=60)
+    milter_conf = tmp_path / "milter.conf"
+    milter_conf.write_text(f"MilterSocket inet:{port}@127.0.0.1\nClamdSocket tcp:127.0.0.1:{clamd_port}\nForeground yes\nOnInfected Reject\n"
+                           f"RejectMsg virus %v found\nAddHeader Replace\nLogFile {tmp_path}/milter.log\nTemporaryDirectory {tmp_path}\n")
+    running(port, milter_program, "-c", str(milter_conf), seconds=30)
+    hop = sink()
+    suite.start(f"smtpd_milters = inet:127.0.0.1:{port}", f"non_smtpd_milters = inet:127.0.0.1:{port}", f"relayhost = [127.0.0.1]:{hop.port}")
+    bad = message(body=f"{marker.decode()}\n")
+    with suite.smtp() as c:
+        c.ehlo()
+        c.mail("a@source.example")
+        c.rcpt("b@elsewhere.example")
+        code, text = c.data(bad.replace("\n", "\r\n").encode())
+    assert code == 550 and b"virus Kingpost.Test" in text, (code, text)
+    done = suite.sendmail("-f", "a@source.example", "b@elsewhere.example", input=bad, check=False)
+    assert done.returncode != 0 and "virus Kingpost.Test" in done.err
+    suite.send("b@elsewhere.example")
+    suite.sendmail("-f", "a@source.example", "b@elsewhere.example", input=message("from sendmail"))
+    assert all(b"X-Virus-Scanned: " in text for text in hop.wait(2))
