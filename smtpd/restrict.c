@@ -16,6 +16,7 @@
 #include <string.h>
 
 #include "lib/conf/override.h"
+#include "lib/base/attr.h"
 #include "lib/base/clock.h"
 #include "lib/base/map.h"
 #include "lib/base/mem.h"
@@ -125,6 +126,9 @@ judge_slept(struct judge *j, unsigned number, int64_t ms)
 }
 
 /* --- answers of restrictions --- */
+
+static void fill(struct why *why, int smtp, const char *code, const char *fmt, va_list ap)
+    KP_PRINTF(4, 0);
 
 static void
 fill(struct why *why, int smtp, const char *code, const char *fmt, va_list ap)

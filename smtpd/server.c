@@ -10,6 +10,7 @@
 #include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -186,6 +187,24 @@ close_listeners(struct server *server)
 
 /* --- start and stop --- */
 
+enum { OTHER_FILES = 200 }; /* channels, listeners, milters and policy servers */
+
+/* The sandbox has raised the limit as far as it may. */
+static void
+check_files(const struct smtpd_conf *conf)
+{
+	struct rlimit limit;
+
+	if (getrlimit(RLIMIT_NOFILE, &limit) == -1 ||
+	    limit.rlim_cur >= (rlim_t)conf->sessions + OTHER_FILES)
+		return;
+	log_warning(
+	    "sessions = %lld, but only %llu descriptors: the limit of open files (hard limit "
+	    "%llu) could not be raised further",
+	    (long long)conf->sessions, (unsigned long long)limit.rlim_cur,
+	    (unsigned long long)limit.rlim_max);
+}
+
 /* All that every session is offered, where the configuration does not hide it. */
 enum {
 	OFFERED = ESMTP_PIPELINING | ESMTP_SIZE | ESMTP_8BITMIME | ESMTP_SMTPUTF8 | ESMTP_CHUNKING |
@@ -232,6 +251,7 @@ server_start(struct service *service, struct why *why)
 	    .read_room = xmalloc(READ_SIZE),
 	    .decode_room = xmalloc(dot_decode_room(IN_MAX)),
 	};
+	check_files(server->conf);
 	server->hidden = hidden(server->conf);
 	server->offered = OFFERED & ~server->hidden;
 	TAILQ_INIT(&server->listeners);
@@ -246,8 +266,8 @@ server_start(struct service *service, struct why *why)
 		why) == -1 ||
 	    networks_parse(&server->proxy_hosts, &server->conf->smtpd_upstream_proxy_hosts, why) ==
 		-1 ||
-	    override_parse(&server->overrides, &server->conf->common.receive_override_options,
-		why) == -1 ||
+	    override_parse(
+		&server->overrides, &server->conf->common.receive_override_options, why) == -1 ||
 	    screen_open(server, why) == -1 || milter_open(server, why) == -1 ||
 	    proxy_filter_check(server->conf, why) == -1)
 		return -1;
