@@ -94,9 +94,8 @@ send_message(struct job *job, enum notice kind, const char *sender, const char *
 	char *parent = make_parent(job, kind);
 	struct msg_mail_open open = {
 	    .sender = str_from(sender),
-	    .flags =
-		MAIL_NOTIFICATION | MAIL_RESUBMIT | MAIL_8BITMIME |
-		(job->flags & (MAIL_SMTPUTF8 | MAIL_REQUIRETLS)),
+	    .flags = MAIL_NOTIFICATION | MAIL_RESUBMIT | MAIL_8BITMIME |
+		     (job->flags & (MAIL_SMTPUTF8 | MAIL_REQUIRETLS)),
 	    .size = content.n,
 	    .service = str_from(job->service->name),
 	    .parent = str_from(parent),

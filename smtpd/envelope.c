@@ -60,8 +60,8 @@ transaction_new(struct session *s, const struct addr *sender, const struct esmtp
 	    .envid = m->envid.n > 0 ? str_dup(m->envid) : NULL,
 	    .ret = m->ret,
 	    .flags = (m->body == BODY_8BITMIME ? MAIL_8BITMIME : 0) |
-		     (m->smtputf8 ? MAIL_SMTPUTF8 : 0) |
-		     (m->requiretls ? MAIL_REQUIRETLS : 0) | (s->local ? MAIL_LOCAL : 0) |
+		     (m->smtputf8 ? MAIL_SMTPUTF8 : 0) | (m->requiretls ? MAIL_REQUIRETLS : 0) |
+		     (s->local ? MAIL_LOCAL : 0) |
 		     (s->server->conf->always_add_missing_headers ? MAIL_ADD_HEADERS : 0) |
 		     (s->login != NULL && s->server->conf->smtpd_sasl_authenticated_header
 			     ? MAIL_SHOW_LOGIN

@@ -25,40 +25,44 @@
 
 enum { HASHES = 1024, QUESTIONS = 6, LIMITER_MS = 5000 };
 
-enum who { WHO_CLIENT, WHO_LOGIN };
+enum limit_flag {
+	LIMIT_HOLD = 1 << 0,  /* counted while the session lasts */
+	LIMIT_ASK = 1 << 1,   /* adds nothing here */
+	LIMIT_LOGIN = 1 << 2, /* counts the login, and not the client's network */
+};
 
-/* A row for each counter: where it is asked, what it adds, and what is said beyond its limit. */
+#define LIMIT(kind, setting, stage, smtp, flags, log, reply)                               \
+	{                                                                                  \
+		kind, log, reply, offsetof(struct smtpd_conf, setting), stage, smtp, flags \
+	}
+
+/* A row for each counter: where it is asked, and what is said beyond its limit ("LOG exceeded: N
+ * from NAME[ADDR]", "Error: REPLY from ADDR"). */
 static const struct limit {
-	const char *kind;
-	unsigned stage;
-	enum who who;
-	bool hold; /* counted while the session lasts */
-	uint64_t amount;
+	const char *kind, *log, *reply;
 	size_t setting; /* of the limit, in struct smtpd_conf */
+	unsigned stage;
 	int smtp;
-	const char *code;
-	const char *log;   /* "... exceeded: N from NAME[ADDR]" */
-	const char *reply; /* "Error: ... from ADDR" */
+	unsigned flags;
 } limits[] = {
-#define AT(name) offsetof(struct smtpd_conf, name)
-    {"connections",      STAGE_CONNECT,  WHO_CLIENT, true,  1, AT(smtpd_client_connection_count_limit),
-						      421,													"4.7.0", "Connection concurrency limit",        "too many connections"     },
-    {"connects",         STAGE_CONNECT,  WHO_CLIENT, false, 1, AT(smtpd_client_connection_rate_limit),      421,
-						      "4.7.0",													     "Connection rate limit",               "too many connections"     },
-    {"errors",           STAGE_CONNECT,  WHO_CLIENT, false, 0, AT(smtpd_client_error_rate_limit),           421, "4.7.0",
-						      "Error rate limit",																	 "too many errors"          },
-    {"messages",         STAGE_MAIL,     WHO_CLIENT, false, 1, AT(smtpd_client_message_rate_limit),         450,
-						      "4.7.1",													     "Message delivery request rate limit", "too much mail"            },
-    {"recipients",       STAGE_RCPT,     WHO_CLIENT, false, 1, AT(smtpd_client_recipient_rate_limit),       450,
-						      "4.7.1",													     "Recipient address rate limit",        "too many recipients"      },
-    {"tls",	      STAGE_STARTTLS, WHO_CLIENT, false, 1, AT(smtpd_client_new_tls_session_rate_limit), 421,
-						      "4.7.0",													     "New TLS session rate limit",          "too many new TLS sessions"},
-    {"auth",	     STAGE_AUTH,     WHO_CLIENT, false, 1, AT(smtpd_client_auth_rate_limit),            450, "4.7.1",
-						      "AUTH command rate limit",																  "too many AUTH commands"   },
-    {"login-messages",   STAGE_MAIL,     WHO_LOGIN,  false, 1, AT(smtpd_login_message_rate_limit),          450,
-						      "4.7.1",													     "Message rate limit of an account",    "too much mail"            },
-    {"login-recipients", STAGE_RCPT,     WHO_LOGIN,  false, 1, AT(smtpd_login_recipient_rate_limit),        450,
-						      "4.7.1",													     "Recipient rate limit of an account",  "too many recipients"      },
+    LIMIT("connections", smtpd_client_connection_count_limit, STAGE_CONNECT, 421, LIMIT_HOLD,
+	"Connection concurrency limit", "too many connections"),
+    LIMIT("connects", smtpd_client_connection_rate_limit, STAGE_CONNECT, 421, 0,
+	"Connection rate limit", "too many connections"),
+    LIMIT("errors", smtpd_client_error_rate_limit, STAGE_CONNECT, 421, LIMIT_ASK,
+	"Error rate limit", "too many errors"),
+    LIMIT("messages", smtpd_client_message_rate_limit, STAGE_MAIL, 450, 0,
+	"Message delivery request rate limit", "too much mail"),
+    LIMIT("recipients", smtpd_client_recipient_rate_limit, STAGE_RCPT, 450, 0,
+	"Recipient address rate limit", "too many recipients"),
+    LIMIT("tls", smtpd_client_new_tls_session_rate_limit, STAGE_STARTTLS, 421, 0,
+	"New TLS session rate limit", "too many new TLS sessions"),
+    LIMIT("auth", smtpd_client_auth_rate_limit, STAGE_AUTH, 450, 0, "AUTH command rate limit",
+	"too many AUTH commands"),
+    LIMIT("login-messages", smtpd_login_message_rate_limit, STAGE_MAIL, 450, LIMIT_LOGIN,
+	"Message rate limit of an account", "too much mail"),
+    LIMIT("login-recipients", smtpd_login_recipient_rate_limit, STAGE_RCPT, 450, LIMIT_LOGIN,
+	"Recipient rate limit of an account", "too many recipients"),
 };
 
 /* What is asked for a session at the moment. */
@@ -98,7 +102,7 @@ limit_value(const struct session *s, const struct limit *row)
 static bool
 limit_key(const struct session *s, const struct limit *row, char *out, size_t size)
 {
-	if (row->who == WHO_CLIENT)
+	if ((row->flags & LIMIT_LOGIN) == 0)
 		return !limits_exempt(s) && limits_network(s, out, size);
 	return s->login != NULL && str_copy(out, size, str_from(s->login));
 }
@@ -106,8 +110,8 @@ limit_key(const struct session *s, const struct limit *row, char *out, size_t si
 static int64_t
 limit_window(const struct session *s, const struct limit *row)
 {
-	return row->who == WHO_LOGIN ? s->server->conf->smtpd_login_rate_time_unit
-				     : s->server->conf->anvil_rate_time_unit;
+	return (row->flags & LIMIT_LOGIN) != 0 ? s->server->conf->smtpd_login_rate_time_unit
+					       : s->server->conf->anvil_rate_time_unit;
 }
 
 /* --- answers --- */
@@ -152,20 +156,21 @@ judge_count(struct session *s, const struct limit *row, uint64_t count)
 {
 	struct why *why = &s->limits->why;
 
-	if (row->hold)
+	if ((row->flags & LIMIT_HOLD) != 0)
 		s->counted = true;
 	if (count <= (uint64_t)limit_value(s, row) || why->class != WHY_NONE)
 		return;
 	log_warning("%s exceeded: %llu from %s[%s] for service %s%s%s", row->log,
 	    (unsigned long long)count, s->client_name, s->client_addr, s->server->service->name,
-	    row->who == WHO_LOGIN ? ", sasl_username=" : "", row->who == WHO_LOGIN ? s->login : "");
+	    (row->flags & LIMIT_LOGIN) != 0 ? ", sasl_username=" : "",
+	    (row->flags & LIMIT_LOGIN) != 0 ? s->login : "");
 	metric_add(METRIC_LIMITED, 1);
 	if (row->smtp == 421)
-		why_temp(why, row->code, "%s Error: %s from %s", s->server->conf->common.myhostname,
+		why_temp(why, "4.7.0", "%s Error: %s from %s", s->server->conf->common.myhostname,
 		    row->reply, s->client_addr);
 	else
-		why_temp(why, row->code, "Error: %s from %s", row->reply,
-		    row->who == WHO_LOGIN ? s->login : s->client_addr);
+		why_temp(why, "4.7.1", "Error: %s from %s", row->reply,
+		    (row->flags & LIMIT_LOGIN) != 0 ? s->login : s->client_addr);
 	why->smtp = row->smtp;
 }
 
@@ -244,9 +249,9 @@ ask_rows(struct session *s, enum stage stage)
 		struct msg_tally msg = {
 		    .kind = str_from(row->kind),
 		    .key = str_from(key),
-		    .amount = row->amount,
+		    .amount = (row->flags & LIMIT_ASK) != 0 ? 0 : 1,
 		    .window_ms = (uint64_t)limit_window(s, row),
-		    .hold = row->hold,
+		    .hold = (row->flags & LIMIT_HOLD) != 0,
 		};
 		ask(s, row, MSG_TALLY, &msg);
 	}

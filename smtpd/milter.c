@@ -515,7 +515,8 @@ judge(struct session *s, enum stage stage, struct why *why)
 {
 	struct str helo;
 
-	if (s->server->milter_list->n == 0)
+	if (s->server->milter_list->n == 0 ||
+	    (s->tx == NULL && stage != STAGE_CONNECT && stage != STAGE_HELO))
 		return GATE_PASS;
 	if (stage == STAGE_CONNECT)
 		drop(s); /* XCLIENT: as if it had just connected */

@@ -163,7 +163,7 @@ rule_access(struct judge *j, const struct access_rule *rule)
 	char room[400], key[ADDR_DOMAIN_MAX + 80], name[ADDR_DOMAIN_MAX + 1];
 	enum access_kind kind = ACCESS_CLIENT;
 	struct reply_about about = {judge_client(j, room, sizeof room), "Client host"};
-	struct str what = STR_EMPTY;
+	struct str what;
 	bool found;
 
 	switch (rule->id) {
@@ -326,7 +326,7 @@ rule_host_access(struct judge *j, const struct access_rule *rule)
 {
 	char room[400], reverse[ADDR_DOMAIN_MAX + 1];
 	struct hosts h = {.rule = rule};
-	struct str domain = STR_EMPTY;
+	struct str domain;
 
 	switch (rule->id) {
 	case RULE_CLIENT_A_ACCESS:

@@ -130,7 +130,8 @@ static const struct setting rows[] = {
     LIST(smtpd_upstream_proxy_hosts, "$mynetworks",
 	"load balancers that are believed; connections from others are closed"),
     TEXT(smtpd_proxy_filter, "",
-	"before-queue filter: an SMTP server (ADDRESS:PORT or unix:/PATH) that gets each message of "
+	"before-queue filter: an SMTP server (ADDRESS:PORT or unix:/PATH) that gets each message "
+	"of "
 	"this service, and whose reply is the client's; nothing is queued here"),
     TEXT(smtpd_proxy_ehlo, "$myhostname", "the name that the filter is greeted with"),
     TIME(smtpd_proxy_timeout, "100s", 1000, 3600 * 1000,

@@ -127,8 +127,8 @@ struct transaction {
 	struct server *held_in;   /* counts `held` octets for milters; NULL: none */
 	size_t held;
 	struct proxy_filter *proxy; /* see proxy_filter.h; NULL: none under way */
-	bool judged; /* the gates have let the content pass */
-	char *hold;  /* the reason why it goes to hold; NULL: it does not */
+	bool judged;                /* the gates have let the content pass */
+	char *hold;                 /* the reason why it goes to hold; NULL: it does not */
 	struct rcpt *rcpts;
 	size_t nrcpts, rcpts_size;
 	struct rcpt pending; /* the recipient whose route is being asked for */

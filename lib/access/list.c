@@ -221,22 +221,22 @@ parse_group(struct parse *p, struct access_rules_list *list, struct str name, st
 enum option_is { OPTION_TEXT, OPTION_TIME, OPTION_NUMBER, OPTION_ACTION };
 
 static const struct {
-	enum rule_param param;
 	const char *name;
+	enum rule_param param;
 	enum option_is is;
 } options[] = {
-    {PARAM_POLICY, "timeout",        OPTION_TIME  },
-    {PARAM_POLICY, "max_idle",       OPTION_TIME  },
-    {PARAM_POLICY, "retry_delay",    OPTION_TIME  },
-    {PARAM_POLICY, "try_limit",      OPTION_NUMBER},
-    {PARAM_POLICY, "default_action", OPTION_TEXT  },
-    {PARAM_POLICY, "policy_context", OPTION_TEXT  },
-    {PARAM_SPF,    "none",           OPTION_ACTION},
-    {PARAM_SPF,    "neutral",        OPTION_ACTION},
-    {PARAM_SPF,    "fail",           OPTION_ACTION},
-    {PARAM_SPF,    "softfail",       OPTION_ACTION},
-    {PARAM_SPF,    "temperror",      OPTION_ACTION},
-    {PARAM_SPF,    "permerror",      OPTION_ACTION},
+    {"timeout",        PARAM_POLICY, OPTION_TIME  },
+    {"max_idle",       PARAM_POLICY, OPTION_TIME  },
+    {"retry_delay",    PARAM_POLICY, OPTION_TIME  },
+    {"try_limit",      PARAM_POLICY, OPTION_NUMBER},
+    {"default_action", PARAM_POLICY, OPTION_TEXT  },
+    {"policy_context", PARAM_POLICY, OPTION_TEXT  },
+    {"none",           PARAM_SPF,    OPTION_ACTION},
+    {"neutral",        PARAM_SPF,    OPTION_ACTION},
+    {"fail",           PARAM_SPF,    OPTION_ACTION},
+    {"softfail",       PARAM_SPF,    OPTION_ACTION},
+    {"temperror",      PARAM_SPF,    OPTION_ACTION},
+    {"permerror",      PARAM_SPF,    OPTION_ACTION},
 };
 
 static bool

@@ -143,17 +143,17 @@ enum {
 #define MSG_MAIL_DATA_FIELDS(F) F(STR, bytes, MSG_CHUNK_MAX)
 /*
  * A change to the message, between MAIL_RCPT and MAIL_COMMIT, done in this order at the commit.
- * `name` is an address or a transport, `value` a header line or a reason, as `kind` says. Content is
- * changed by who sends it.
+ * `name` is an address or a transport, `value` a header line or a reason, as `kind` says. Content
+ * is changed by who sends it.
  */
 #define MSG_MAIL_EDIT_FIELDS(F) \
 	F(U64, kind, 15) F(STR, name, MSG_NEXTHOP_MAX) F(STR, value, MSG_CHUNK_MAX)
 
 enum mail_edit {
 	EDIT_NONE,
-	EDIT_PREPEND,     /* the whole header line `value` before all others (its lines apart by LF) */
-	EDIT_SENDER,      /* the envelope sender is `name` */
-	EDIT_ADD_RCPT,    /* one more recipient, `name` */
+	EDIT_PREPEND,  /* the whole header line `value` before all others (its lines apart by LF) */
+	EDIT_SENDER,   /* the envelope sender is `name` */
+	EDIT_ADD_RCPT, /* one more recipient, `name` */
 	EDIT_DELETE_RCPT, /* none of `name`, nor of what it was expanded to */
 	EDIT_REDIRECT,    /* all recipients become `name` */
 	EDIT_BCC,         /* one more recipient, without any DSN */
@@ -228,8 +228,8 @@ enum address_class {
 	F(STR, nexthop, MSG_NEXTHOP_MAX) \
 	F(U64, generation, 0)
 
-/* What the table setting `maps` (such as "alias_maps") says of `key`; to tables: passwd.byname, or a
- * table as it is written. `found` 1 or 0; not being able to tell is REFUSED. */
+/* What the table setting `maps` (such as "alias_maps") says of `key`; to tables: passwd.byname, or
+ * a table as it is written. `found` 1 or 0; not being able to tell is REFUSED. */
 #define MSG_LOOKUP_FIELDS(F) F(STR, maps, 1024) F(STR, key, MSG_ADDRESS_MAX)
 #define MSG_FOUND_FIELDS(F) \
 	F(U64, found, 1) F(STR, value, MSG_VALUE_MAX) F(STR, table, 1024) F(STR, owner, 64)
