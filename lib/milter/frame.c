@@ -60,7 +60,7 @@ frame_text(struct buf *out, struct str text)
 int
 frame_next(struct str in, char *command, struct str *data, size_t *used)
 {
-	if (in.n < 5)
+	if (in.n < 4)
 		return 0;
 	uint32_t n = be32_get(in.p);
 	if (n == 0 || n > MILTER_PACKET_MAX)

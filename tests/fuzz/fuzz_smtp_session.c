@@ -34,6 +34,12 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	fake_set(&f, "message_size_limit", "4096");
 	fake_set(&f, "smtpd_forbid_bare_newline", (data[0] & 1) != 0 ? "normalize" : "yes");
 	fake_set(&f, "smtpd_forbid_unauth_pipelining", (data[0] & 2) != 0 ? "no" : "yes");
+	fake_set(&f, "smtpd_authorized_xclient_hosts", "127.0.0.0/8");
+	fake_set(&f, "smtpd_authorized_xforward_hosts", "127.0.0.0/8");
+	fake_set(&f, "fast_flush_domains", "local.example, cold.example");
+	fake_set(&f, "smtpd_sasl_auth_enable", "yes");
+	fake_set(&f, "smtpd_tls_auth_only", "no");
+	fake_set(&f, "smtpd_sasl_security_options", "noanonymous");
 	int fd = fake_connect(&f, (data[0] & 4) != 0 ? "127.0.0.1" : "192.0.2.1");
 	size_t part = (data[0] >> 3) * 16u + 1;
 	fake_rounds(&f);
