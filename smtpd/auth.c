@@ -79,26 +79,6 @@ binding(const struct session *s, const char **type, struct buf *out)
 	return false;
 }
 
-/* Our own end, for Dovecot's policies; the port is 0 where it is not known. */
-static unsigned
-own_address(const struct session *s, char *out, size_t size)
-{
-	struct sockaddr_storage sa = {0};
-	socklen_t n = sizeof sa;
-	struct sockaddr_in in4;
-	struct sockaddr_in6 in6;
-
-	if (getsockname(s->fd, (struct sockaddr *)&sa, &n) == -1)
-		return 0;
-	memcpy(&in4, &sa, sizeof in4);
-	memcpy(&in6, &sa, sizeof in6);
-	if (sa.ss_family == AF_INET && inet_ntop(AF_INET, &in4.sin_addr, out, (socklen_t)size))
-		return ntohs(in4.sin_port);
-	if (sa.ss_family == AF_INET6 && inet_ntop(AF_INET6, &in6.sin6_addr, out, (socklen_t)size))
-		return ntohs(in6.sin6_port);
-	return 0;
-}
-
 /* --- what is offered --- */
 
 static const struct {
@@ -536,7 +516,7 @@ exchange_begin(struct session *s)
 		msg.binding_type = str_from(binding_type);
 		msg.binding = buf_view(&data);
 	}
-	msg.server_port = own_address(s, server_addr, sizeof server_addr);
+	msg.server_port = session_own_address(s, server_addr, sizeof server_addr);
 	msg.server_addr = str_from(server_addr);
 	a->keeper = service_peer(s->server->service, PROGRAM_KEEPER, 0);
 	if (a->keeper != NULL)

@@ -29,6 +29,7 @@
 #include "lib/service/service.h"
 #include "smtpd/judge.h"
 #include "smtpd/restrict.h"
+#include "smtpd/session.h"
 
 enum { REPLY_MAX = 16 * 1024, REQUEST_MAX = 16 * 1024 };
 
@@ -522,6 +523,8 @@ build(struct judge *j, const struct access_rule *rule, const char *reverse, stru
 	const struct subject *who = &j->who;
 	const struct smtpd_conf *conf = j->server->conf;
 	const char *context = access_option(rule, "policy_context");
+	char own[INET6_ADDRSTRLEN] = "";
+	unsigned port = session_own_address(j->s, own, sizeof own);
 	bool end = j->stage == STAGE_CONTENT || j->stage == STAGE_DATA;
 
 	add(b, "request", "smtpd_access_policy");
@@ -531,8 +534,8 @@ build(struct judge *j, const struct access_rule *rule, const char *reverse, stru
 	add(b, "client_name", who->client_name);
 	add_number(b, "client_port", who->client_port);
 	add(b, "reverse_client_name", reverse);
-	add(b, "server_address", "");
-	add(b, "server_port", "");
+	add(b, "server_address", own);
+	add_number(b, "server_port", port);
 	add(b, "helo_name", who->helo);
 	add(b, "sender", who->sender != NULL ? who->sender->text : "");
 	add(b, "recipient", who->rcpt);

@@ -34,7 +34,7 @@
 #include "smtpd/session.h"
 #include "smtpd/tls.h"
 
-enum { FACTS_MAX = 2000, EFFECTS_MAX = 100 };
+enum { FACTS_MAX = 2000, EFFECTS_MAX = 100, WARNED_MAX = 256, WARN_AGAIN_MS = 600 * 1000 };
 
 static void run_on(struct judge *j);
 
@@ -251,6 +251,27 @@ effect_log(const struct judge *j, const struct effect *e)
 	log_event(j->trace, EV_REJECT, &ev);
 }
 
+/* A fault that each mail meets is a line now and then, not one for each. */
+static void
+warn_once(struct restrictions *r, struct str text)
+{
+	int64_t now = clock_ms(), *when = map_get(r->warned, text);
+
+	if (when == NULL && map_count(r->warned) >= WARNED_MAX) {
+		map_free(&r->warned, free);
+		r->warned = map_new();
+	}
+	if (when == NULL) {
+		when = xmalloc(sizeof *when);
+		*when = now - WARN_AGAIN_MS;
+		map_put(r->warned, text, when);
+	}
+	if (now - *when < WARN_AGAIN_MS)
+		return;
+	*when = now;
+	log_warning("%.*s", STR_ARG(text));
+}
+
 /* Carries out what the run has noted; false where the message has too many changes. */
 static bool
 effects_do(struct judge *j)
@@ -265,13 +286,13 @@ effects_do(struct judge *j)
 			continue;
 		}
 		if (e->log != NULL && strcmp(e->log, "warning") == 0)
-			log_warning("%s", e->text);
+			warn_once(j->server->restrictions, str_from(e->text));
 		else if (e->log != NULL)
 			effect_log(j, e);
 		if (e->edit != EDIT_NONE && j->s->tx != NULL)
-			done = edits_add(
-				   j->s->tx, e->edit, str_from(e->name), str_from(e->value)) &&
-			       done;
+			done =
+			    edits_add(j->s->tx, e->edit, str_from(e->name), str_from(e->value)) &&
+			    done;
 	}
 	return done;
 }
@@ -938,6 +959,7 @@ restrict_start(struct server *server, struct why *why)
 	server->restrictions = r;
 	TAILQ_INIT(&r->trials);
 	r->policy = policy_new(server);
+	r->warned = map_new();
 	if (networks_parse(&r->backup, &conf->permit_mx_backup_networks, why) == -1)
 		return -1;
 	for (enum access_stage at = AT_CLIENT; at < AT_COUNT; at++) {
@@ -958,6 +980,7 @@ restrict_stop(struct server *server)
 		return;
 	restrict_explain_drop(server, NULL);
 	server->restrictions = NULL;
+	map_free(&r->warned, free);
 	for (size_t i = 0; i < AT_COUNT; i++)
 		access_list_clear(&r->at[i]);
 	networks_clear(&r->backup);

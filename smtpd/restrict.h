@@ -19,6 +19,7 @@ struct restrictions {
 	struct access_rules_list at[AT_COUNT];
 	struct networks backup;     /* permit_mx_backup_networks */
 	struct policy *policy;      /* the servers that lists name */
+	struct map *warned;         /* what has been warned of, and when (int64_t, owned) */
 	TAILQ_HEAD(, trial) trials; /* `kingpost smtp test` under way */
 };
 

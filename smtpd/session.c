@@ -442,6 +442,25 @@ session_resume(struct session *s)
 		run(s);
 }
 
+unsigned
+session_own_address(const struct session *s, char *out, size_t size)
+{
+	struct sockaddr_storage sa = {0};
+	socklen_t n = sizeof sa;
+	struct sockaddr_in in4;
+	struct sockaddr_in6 in6;
+
+	if (getsockname(s->fd, (struct sockaddr *)&sa, &n) == -1)
+		return 0;
+	memcpy(&in4, &sa, sizeof in4);
+	memcpy(&in6, &sa, sizeof in6);
+	if (sa.ss_family == AF_INET && inet_ntop(AF_INET, &in4.sin_addr, out, (socklen_t)size))
+		return ntohs(in4.sin_port);
+	if (sa.ss_family == AF_INET6 && inet_ntop(AF_INET6, &in6.sin6_addr, out, (socklen_t)size))
+		return ntohs(in6.sin6_port);
+	return 0;
+}
+
 /* --- life --- */
 
 const char *

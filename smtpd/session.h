@@ -82,4 +82,8 @@ void session_free(struct session **sp);
 /* "ESMTP", and by which command the session stands ("RCPT", "CONNECT", "END-OF-MESSAGE"). */
 struct str session_proto(const struct session *s);
 
+/* Our own end of the connection: the address in `out` (INET6_ADDRSTRLEN), and the port, 0 where
+ * that is not known. */
+unsigned session_own_address(const struct session *s, char *out, size_t size);
+
 #endif
