@@ -384,6 +384,7 @@ def test_policy_service(world):
     assert world.ask(sender="bad@good.example") == "554 5.7.1 <u@v.example>: Recipient address rejected: by policy"
     one = server.requests[0]
     assert one["request"] == "smtpd_access_policy" and one["client_address"] == "127.0.0.9" and one["helo_name"] == "host.example"
+    assert one["server_address"] == "127.0.0.1" and one["server_port"] == str(world.suite.port)
     assert one["recipient"] == "u@v.example" and one["protocol_state"] == "RCPT" and one["instance"]
     assert server.connections <= 2  # kept, one a worker
 
@@ -400,6 +401,16 @@ def test_a_silent_policy_service_has_its_default_action(world):
     server = Policy(lambda r: "")
     world.configure({"recipient": f"check_policy_service {{inet:127.0.0.1:{server.port}, timeout=1s, try_limit=1, default_action=DUNNO}}"})
     assert world.ask() == OK
+
+
+def test_an_unreadable_table_is_logged_once(world):
+    world.configure({"sender": "check_sender_access texthash:/nonexistent/once"})
+    for _ in range(8):
+        assert world.ask()[:3] == "451"
+    world.suite.wait_log(r"warning: .*texthash:/nonexistent/once", 3)
+    lines = re.findall(r"warning: .*texthash:/nonexistent/once", world.suite.log())
+    workers = len([w for w in world.suite.status()["workers"] if w["program"] == "smtpd"])
+    assert 1 <= len(lines) <= workers
 
 
 def test_smtp_test_and_check_relay(world):
