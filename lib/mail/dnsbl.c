@@ -90,6 +90,16 @@ parse_weight(struct str text, int *weight)
 	return true;
 }
 
+/* Not a domain by its grammar, but nothing that could be another part of the text. */
+static bool
+zone_valid(struct str zone)
+{
+	for (size_t i = 0; i < zone.n; i++)
+		if (zone.p[i] <= ' ' || zone.p[i] > '~' || zone.p[i] == '*' || zone.p[i] == '[')
+			return false;
+	return zone.n > 0 && zone.n <= 200;
+}
+
 int
 dnsbl_parse(struct dnsbl *d, struct str text, struct why *why)
 {
@@ -108,7 +118,7 @@ dnsbl_parse(struct dnsbl *d, struct str text, struct why *why)
 		filter = str_from_at(rest, (size_t)at + 1);
 		d->filtered = true;
 	}
-	if (zone.n == 0 || zone.n > 200)
+	if (!zone_valid(zone))
 		return why_perm(why, NULL, "%.*s: expected a domain", STR_ARG(text));
 	if (d->filtered && !parse_filter(d, filter))
 		return why_perm(why, NULL, "%.*s: expected an address such as 127.0.0.[2..8;10]",

@@ -23,6 +23,8 @@ test_parse(void **state)
 	    {"z.example=127.0.0.[2..8;10]*0", "z.example",   0,   "z.example=127.0.0.[2..8;10]"},
 	    {"z.example=[0..255].0.0.1",      "z.example",   1,   "z.example=[0..255].0.0.1"   },
 	    {"",			      NULL,          0,   NULL                         },
+	    {"z*3*5",			 NULL,          0,   NULL                         },
+	    {"z example",                     NULL,          0,   NULL                         },
 	    {"*3",			    NULL,          0,   NULL                         },
 	    {"=127.0.0.1",                    NULL,          0,   NULL                         },
 	    {"z.example*",                    NULL,          0,   NULL                         },
