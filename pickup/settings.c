@@ -12,7 +12,8 @@ static const struct setting rows[] = {
     SETTING_INT_ROW(pickup_conf, pickup_recipient_limit, "100000", 1, 10000000,
 	"recipients of one submitted message"),
     SETTING_TIME_ROW(pickup_conf, maildrop_retry_delay, "60s", 1000, 3600 * 1000,
-	"longest pause before a message of the maildrop that could not be taken is tried again; the "
+	"longest pause before a message of the maildrop that could not be taken is tried again; "
+	"the "
 	"first is a second, and each is twice the one before"),
 };
 

@@ -47,46 +47,46 @@ walk(struct str content, size_t cut, size_t depth, size_t boundary, bool off, st
 static const struct row {
 	const char *content, *seen;
 } rows[] = {
-    {"",										       ""					  },
-    {"Subject: x\r\n\r\nbody\r\n",							     "H Subject: x|B body|"                      },
-    {"Subject: x\r\n\tfolded\r\nB: y\r\n",						     "H Subject: x\n\tfolded|H B: y|"            },
-    {"Subject: x\r\n\r\nno end",							       "H Subject: x|B no end|"                    },
-    {"no header\r\nA: b\r\n",								  "B no header|B A: b|"                       },
-    {"From me at some time\r\nA: b\r\n\r\n",						   "H From me at some time|H A: b|"            },
+    {"",											     ""										       },
+    {"Subject: x\r\n\r\nbody\r\n",								   "H Subject: x|B body|"								   },
+    {"Subject: x\r\n\tfolded\r\nB: y\r\n",							   "H Subject: x\n\tfolded|H B: y|"                                                         },
+    {"Subject: x\r\n\r\nno end",								     "H Subject: x|B no end|"								 },
+    {"no header\r\nA: b\r\n",									"B no header|B A: b|"								    },
+    {"From me at some time\r\nA: b\r\n\r\n",							 "H From me at some time|H A: b|"                                                         },
     {"MIME-Version: 1.0\r\nContent-Type: text/plain\r\n\r\nx\r\n",
-     "M MIME-Version: 1.0|M Content-Type: text/plain|B x|"										 },
+     "M MIME-Version: 1.0|M Content-Type: text/plain|B x|"																    },
     {MULTIPART "b\r\n\r\npre\r\n--b\r\nX: 1\r\n\r\none\r\n--b--\r\nX: 2\r\n",
-     "M " MULTIPART "b|B pre|B --b|M X: 1|B one|B --b--|B X: 2|"									   },
+     "M " MULTIPART "b|B pre|B --b|M X: 1|B one|B --b--|B X: 2|"															      },
     {MULTIPART "\"a b\"\r\n\r\n--a b\r\n\r\none\r\n--a b \t\r\nX: 1\r\n\r\n",
-     "M " MULTIPART "\"a b\"|B --a b|B one|B --a b \t|M X: 1|"									     },
+     "M " MULTIPART "\"a b\"|B --a b|B one|B --a b \t|M X: 1|"																},
  /* no boundary, one that is too long, blanks and comments around it */
     {"Content-Type: multipart/mixed\r\n\r\n--\r\nX: 1\r\n",
-     "M Content-Type: multipart/mixed|B --|B X: 1|"											},
+     "M Content-Type: multipart/mixed|B --|B X: 1|"																	   },
     {MULTIPART "0123456789012345678901234567890123456789\r\n\r\n"
-	       "--0123456789012345678901234567890123456789\r\nX: 1\r\n",		  "M " MULTIPART "0123456789012345678901234567890123456789|"
-	"B --0123456789012345678901234567890123456789|B X: 1|"},
+	       "--0123456789012345678901234567890123456789\r\nX: 1\r\n",			"M " MULTIPART "0123456789012345678901234567890123456789|"
+	"B --0123456789012345678901234567890123456789|B X: 1|"                                                   },
     {"Content-Type: (c) Multipart (x) / mixed (y); charset=a; BOUNDARY (z) = "
      "\"b\"\r\n\r\n--b\r\nX: "
-     "1\r\n",											 "M Content-Type: (c) Multipart (x) / mixed (y); charset=a; BOUNDARY (z) = \"b\"|B --b|M X: "
-	"1|"															       },
+     "1\r\n",										   "M Content-Type: (c) Multipart (x) / mixed (y); charset=a; BOUNDARY (z) = \"b\"|B --b|M X: "
+	"1|"																				},
  /* a part's header that ends by a boundary, and one by a line that is none */
     {MULTIPART "b\r\n\r\n--b\r\nX: 1\r\n--b\r\nbody at once\r\n--b--\r\n",
-     "M " MULTIPART "b|B --b|M X: 1|B --b|B body at once|B --b--|"},
+     "M " MULTIPART "b|B --b|M X: 1|B --b|B body at once|B --b--|"															    },
  /* attached messages; an encoded one is not looked into */
     {"Content-Type: message/rfc822\r\n\r\nSubject: in\r\nContent-Type: message/rfc822\r\n\r\nA: "
-     "b\r\n\r\nx\r\n",											"M Content-Type: message/rfc822|N Subject: in|M Content-Type: message/rfc822|N A: b|B x|"																					      },
+     "b\r\n\r\nx\r\n",									  "M Content-Type: message/rfc822|N Subject: in|M Content-Type: message/rfc822|N A: b|B x|"},
     {"Content-Type: message/rfc822\r\nContent-Transfer-Encoding: base64\r\n\r\nA: b\r\n",
-     "M Content-Type: message/rfc822|M Content-Transfer-Encoding: base64|B A: b|"},
+     "M Content-Type: message/rfc822|M Content-Transfer-Encoding: base64|B A: b|"													     },
     {"Content-Type: multipart/digest; boundary=b\r\n\r\n--b\r\n\r\nSubject: in\r\n\r\nx\r\n--b\r\n"
-     "Content-Type: text/plain\r\n\r\nA: b\r\n",											"M Content-Type: multipart/digest; boundary=b|B --b|N Subject: in|B x|B --b|M "
-     "Content-Type: "
-	"text/plain|B A: b|"																										  },
+     "Content-Type: text/plain\r\n\r\nA: b\r\n",						"M Content-Type: multipart/digest; boundary=b|B --b|N Subject: in|B x|B --b|M "
+	"Content-Type: "
+	"text/plain|B A: b|"													     },
  /* an outer boundary ends what is inside */
     {MULTIPART "o\r\n\r\n--o\r\n" MULTIPART "i\r\n\r\n--i\r\nX: 1\r\n\r\none\r\n--o\r\nX: "
-	       "2\r\n\r\n--i\r\nX: 3\r\n", "M " MULTIPART "o|B --o|M " MULTIPART "i|B --i|M X: 1|B one|B --o|M X: 2|B --i|B X: 3|"},
+	       "2\r\n\r\n--i\r\nX: 3\r\n",						      "M " MULTIPART "o|B --o|M " MULTIPART "i|B --i|M X: 1|B one|B --o|M X: 2|B --i|B X: 3|"  },
  /* deeper than 2: plain text */
     {MULTIPART "a\r\n\r\n--a\r\n" MULTIPART "b\r\n\r\n--b\r\n" MULTIPART "c\r\n\r\n--c\r\nX: 1\r\n",
-     "M " MULTIPART "a|B --a|M " MULTIPART "b|B --b|M " MULTIPART "c|B --c|B X: 1|"																		 },
+     "M " MULTIPART "a|B --a|M " MULTIPART "b|B --b|M " MULTIPART "c|B --c|B X: 1|"													   },
 };
 
 static void
