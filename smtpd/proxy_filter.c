@@ -199,9 +199,9 @@ send_soon(struct proxy_filter *p)
 
 /* A command, which is in p->out already but for its end. */
 static void
-say(struct proxy_filter *p, enum step step)
+say(struct proxy_filter *p, int written, enum step step)
 {
-	if (buf_puts(&p->out, "\r\n") == -1) {
+	if (written == -1 || buf_puts(&p->out, "\r\n") == -1) {
 		fail(p, "a command is too long");
 		return;
 	}
@@ -315,7 +315,7 @@ say_xforward(struct proxy_filter *p)
 			break; /* in the next one; one that alone is too long is left out */
 	bool some = line.n > 0;
 	if (some && buf_printf(&p->out, "XFORWARD%s", buf_cstr(&line)) == 0)
-		say(p, STEP_XFORWARD);
+		say(p, 0, STEP_XFORWARD);
 	buf_free(&line);
 	return some;
 }
@@ -342,7 +342,7 @@ say_mail(struct proxy_filter *p)
 		rc = buf_puts(&p->out, rets[tx->ret]);
 	if (rc == 0 && dsn && tx->envid != NULL)
 		rc = buf_printf(&p->out, " ENVID=%s", tx->envid);
-	say(p, STEP_MAIL);
+	say(p, rc, STEP_MAIL);
 }
 
 static int
@@ -381,7 +381,7 @@ say_rcpt(struct proxy_filter *p)
 		if (rc == 0 && r->orcpt != NULL)
 			rc = buf_printf(&p->out, " ORCPT=%s", r->orcpt);
 	}
-	say(p, STEP_RCPT);
+	say(p, rc, STEP_RCPT);
 }
 
 static void
@@ -484,8 +484,7 @@ say_next_rcpt(struct proxy_filter *p)
 		fail(p, "some recipients were refused, and SMTP has one reply for all");
 	} else {
 		p->result.failure = (struct why){0};
-		(void)!buf_puts(&p->out, "DATA"); /* it is empty */
-		say(p, STEP_DATA);
+		say(p, buf_puts(&p->out, "DATA"), STEP_DATA);
 	}
 }
 
@@ -610,9 +609,7 @@ on_go_ahead(struct proxy_filter *p)
 static void
 on_greeting(struct proxy_filter *p)
 {
-	(void)!buf_printf(
-	    &p->out, "EHLO %s", p->s->server->conf->smtpd_proxy_ehlo); /* it is empty */
-	say(p, STEP_EHLO);
+	say(p, buf_printf(&p->out, "EHLO %s", p->s->server->conf->smtpd_proxy_ehlo), STEP_EHLO);
 }
 
 static void
@@ -658,8 +655,8 @@ on_reply(struct proxy_filter *p)
 		return;
 	}
 	if (p->step == STEP_EHLO && digit == 5) {
-		(void)!buf_printf(&p->out, "HELO %s", p->s->server->conf->smtpd_proxy_ehlo);
-		say(p, STEP_HELO);
+		say(p, buf_printf(&p->out, "HELO %s", p->s->server->conf->smtpd_proxy_ehlo),
+		    STEP_HELO);
 		return;
 	}
 	if (steps[p->step].refusal && digit >= 4 && p->reply.code != 421) {

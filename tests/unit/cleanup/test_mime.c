@@ -44,6 +44,7 @@ walk(struct str content, size_t cut, size_t depth, size_t boundary, bool off, st
 
 #define MULTIPART "Content-Type: multipart/mixed; boundary="
 
+/* clang-format off */
 static const struct row {
 	const char *content, *seen;
 } rows[] = {
@@ -88,6 +89,7 @@ static const struct row {
     {MULTIPART "a\r\n\r\n--a\r\n" MULTIPART "b\r\n\r\n--b\r\n" MULTIPART "c\r\n\r\n--c\r\nX: 1\r\n",
      "M " MULTIPART "a|B --a|M " MULTIPART "b|B --b|M " MULTIPART "c|B --c|B X: 1|"													   },
 };
+/* clang-format on */
 
 static void
 test_structure(void **state)
