@@ -329,7 +329,8 @@ def test_actions_on_the_message(world):
         client.end()
     assert said["d"] == "250 2.0.0 Ok"
     suite.wait_log(r"discard: RCPT from unknown\[127.0.0.9\]: <d@good.example>: Sender address gone")
-    assert said["r"][:3] == "451"  # cleanup does not redirect yet: put off, and not sent to the wrong place
+    redirected = re.search(r"queued as (\w+)", said["r"]).group(1)
+    assert re.findall(r"to=<([^>]*)>", suite.wait_log(rf"{redirected}: to=<[^>]*>").group(0)) == ["w@v.example"]
     held = re.search(r"queued as (\w+)", said["h"]).group(1)
     wait_until(lambda: [m for m in suite.queue() if m["queue_id"] == held and m["queue_name"] == "hold"], 10, "the held message")
     done = re.search(r"queued as (\w+)", said["p"]).group(1)

@@ -5,6 +5,7 @@ import json
 import os
 import re
 import shutil
+import signal
 import smtplib
 import socket
 import ssl
@@ -276,8 +277,10 @@ def test_names(server):
 def test_sessions_resume_at_any_worker(server, version):
     v = getattr(ssl.TLSVersion, version)
     c = context(minimum_version=v, maximum_version=v)
-    pids, first, session, resumed = set(), None, None, []
-    for _ in range(40):
+    before = len(server.events("tls"))
+    resumed_before = server.status()["metrics"]["smtpd_tls_resumed_total"]["value"]
+
+    def visit(session=None):
         raw = socket.create_connection(("127.0.0.1", server.port), 20)
         f = raw.makefile("rb")
         assert f.readline().startswith(b"220")
@@ -289,19 +292,28 @@ def test_sessions_resume_at_any_worker(server, version):
         tls = c.wrap_socket(raw, session=session)
         tls.sendall(b"EHLO client.example\r\n")
         tls.recv(4000)
-        resumed.append(tls.session_reused)
-        session = tls.session
+        found = tls.session_reused, tls.session
         tls.sendall(b"QUIT\r\n")
         tls.recv(100)
         tls.close()
         f.close()
         raw.close()
-    assert resumed[0] is False and all(resumed[1:]), resumed
-    for row in server.events("tls"):
-        if row.get("resumed"):
-            pids.add(row["pid"])
-    assert len(pids) >= 2, "all sessions were at one worker"
-    assert server.status()["metrics"]["smtpd_tls_resumed_total"]["value"] >= 39
+        return found
+    reused, session = visit()
+    assert not reused
+    first = wait_until(lambda: server.events("tls")[before:], 5, "the first session in the log")[0]["pid"]
+    os.kill(first, signal.SIGSTOP)  # so that the other worker takes the next one
+    try:
+        reused, session = visit(session)
+    finally:
+        os.kill(first, signal.SIGCONT)
+    assert reused
+    second = wait_until(lambda: server.events("tls")[before + 1:], 5, "the second session in the log")[0]
+    assert second["pid"] != first and second.get("resumed")
+    for _ in range(10):
+        reused, session = visit(session)
+        assert reused
+    assert server.status()["metrics"]["smtpd_tls_resumed_total"]["value"] >= resumed_before + 11
 
 
 # --- certificates of clients ---
