@@ -342,7 +342,7 @@ def alive(pid):
 
 def drain(suite, receiver):
     receiver.kind()
-    wait_until(lambda: not os.listdir(f"{suite.root}/spool/maildrop"), 90, "empty maildrop")
+    wait_until(lambda: not os.listdir(f"{suite.root}/spool/maildrop"), 30, "empty maildrop")
     suite.kingpost("queue", "flush")
     suite.wait_empty(60)
 
