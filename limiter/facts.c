@@ -204,9 +204,10 @@ read_line(struct facts *f, struct str line, struct buf *key, struct buf *text)
 		return;
 	while (n < NELEM(word) && str_word(&rest, " ", &word[n]))
 		n++;
-	if (n != NELEM(word) || !str_u64(word[0], INT64_MAX, &first) ||
-	    !str_u64(word[1], INT64_MAX, &expires) || !str_u64(word[2], UINT64_MAX, &count) ||
-	    !parse_hex(word[4], key) || !parse_hex(word[5], text))
+	if (n != NELEM(word) || str_chr(word[3], '\0') >= 0 ||
+	    !str_u64(word[0], INT64_MAX, &first) || !str_u64(word[1], INT64_MAX, &expires) ||
+	    !str_u64(word[2], UINT64_MAX, &count) || !parse_hex(word[4], key) ||
+	    !parse_hex(word[5], text))
 		return;
 	if ((int64_t)expires > now_s()) {
 		(void)store(f, word[3], buf_view(key), (int64_t)first, (int64_t)expires, count,
@@ -362,8 +363,8 @@ rewrite(struct facts *f, struct why *why)
 		return why_sys(why, NULL, "open %s", f->scratch);
 	buf_init(&all, JOURNAL_MAX);
 	TAILQ_FOREACH (fact, &f->list, link)
-		if (add_line(&all, fact, false) == -1)
-			break;
+		(void)add_line(
+		    &all, fact, false); /* one too long for a line is kept in memory only */
 	if (write_all(fd, buf_cstr(&all), all.n) == -1 || rename(f->scratch, f->path) == -1) {
 		why_sys(why, NULL, "write %s", f->scratch);
 		buf_free(&all);

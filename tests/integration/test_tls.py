@@ -277,11 +277,15 @@ def test_names(server):
 def test_sessions_resume_at_any_worker(server, version):
     v = getattr(ssl.TLSVersion, version)
     c = context(minimum_version=v, maximum_version=v)
-    before = len(server.events("tls"))
+    client = "127.0.0.12" if version == "TLSv1_2" else "127.0.0.13"  # of no other test
     resumed_before = server.status()["metrics"]["smtpd_tls_resumed_total"]["value"]
 
+    def log_of(n):
+        return wait_until(lambda: [e for e in server.events("tls") if e["client_addr"] == client][n - 1:],
+                          5, f"session {n} in the log")[0]
+
     def visit(session=None):
-        raw = socket.create_connection(("127.0.0.1", server.port), 20)
+        raw = socket.create_connection(("127.0.0.1", server.port), 20, (client, 0))
         f = raw.makefile("rb")
         assert f.readline().startswith(b"220")
         raw.sendall(b"EHLO client.example\r\n")
@@ -301,14 +305,14 @@ def test_sessions_resume_at_any_worker(server, version):
         return found
     reused, session = visit()
     assert not reused
-    first = wait_until(lambda: server.events("tls")[before:], 5, "the first session in the log")[0]["pid"]
+    first = log_of(1)["pid"]
     os.kill(first, signal.SIGSTOP)  # so that the other worker takes the next one
     try:
         reused, session = visit(session)
     finally:
         os.kill(first, signal.SIGCONT)
     assert reused
-    second = wait_until(lambda: server.events("tls")[before + 1:], 5, "the second session in the log")[0]
+    second = log_of(2)
     assert second["pid"] != first and second.get("resumed")
     for _ in range(10):
         reused, session = visit(session)
