@@ -196,6 +196,7 @@ struct qmgr {
 	int listener;
 	struct event *ev_listener;
 	struct client_list *clients;
+	LIST_HEAD(, request) requests;
 	size_t nclients;
 };
 

@@ -97,6 +97,21 @@ struct judge {
 	bool timed, starting;
 };
 
+/* --- for the run --- */
+
+/* judge_ask.c. Puts the question that is wanted; true where the answer is there already. */
+bool judge_ask(struct judge *j);
+void judge_question_drop(struct judge *j);
+/* On with the run after so many ms, unless an answer comes before. */
+void judge_wait(struct judge *j, int64_t ms);
+
+/* A judge on the heap runs again, and either asks again or is done: it may be gone then. */
+void judge_run_on(struct judge *j);
+
+/* judge_say.c. Carries out what the run has noted; false where the message has too many changes. */
+bool judge_effects_do(struct judge *j);
+void judge_effects_clear(struct judge *j);
+
 /* --- for the restrictions --- */
 
 typedef enum verdict rule_fn(struct judge *j, const struct access_rule *rule);

@@ -9,293 +9,21 @@
  */
 #include "smtpd/restrict.h"
 
-#include <arpa/inet.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
 
-#include "lib/conf/override.h"
-#include "lib/base/attr.h"
-#include "lib/base/clock.h"
 #include "lib/base/map.h"
 #include "lib/base/mem.h"
 #include "lib/base/panic.h"
-#include "lib/log/log.h"
-#include "lib/metrics/metrics.h"
-#include "lib/service/service.h"
+#include "lib/conf/override.h"
 #include "smtpd/command.h"
 #include "smtpd/edits.h"
 #include "smtpd/gates.h"
-#include "smtpd/greylist.h"
 #include "smtpd/judge.h"
 #include "smtpd/policy.h"
 #include "smtpd/routes.h"
 #include "smtpd/session.h"
 #include "smtpd/tls.h"
-
-enum { FACTS_MAX = 2000, EFFECTS_MAX = 100, WARNED_MAX = 256, WARN_AGAIN_MS = 600 * 1000 };
-
-static void run_on(struct judge *j);
-
-/* --- facts --- */
-
-static const struct fact *
-fact_find(struct judge *j, struct fact_question *q)
-{
-	char *key = fact_question_key(q);
-	bool moment = q->kind == FACT_POLICY || q->kind == FACT_GREY || q->kind == FACT_SLEEP;
-	const struct map *map = moment ? j->moments : j->facts;
-	const struct fact *f = map != NULL ? map_get(map, str_from(key)) : NULL;
-
-	free(key);
-	if (f != NULL) {
-		fact_question_clear(q);
-		return f;
-	}
-	fact_question_clear(&j->want);
-	j->want = *q;
-	return NULL;
-}
-
-static void
-fact_keep(struct judge *j, struct fact *f)
-{
-	enum fact_kind kind = j->want.kind;
-	bool moment = kind == FACT_POLICY || kind == FACT_GREY || kind == FACT_SLEEP;
-	struct map **map = moment ? &j->moments : &j->facts;
-	char *key = fact_question_key(&j->want);
-
-	if (*map == NULL)
-		*map = map_new();
-	if (j->s != NULL && !moment && !j->own_facts)
-		j->s->tx->facts = j->facts;
-	struct fact *old = map_put(*map, str_from(key), f);
-	fact_free(&old);
-	free(key);
-	fact_question_clear(&j->want);
-}
-
-const struct fact *
-judge_dns(struct judge *j, unsigned type, const char *name)
-{
-	struct fact_question q = {.kind = FACT_DNS, .type = type, .name = xstrdup(name)};
-
-	return fact_find(j, &q);
-}
-
-const struct fact *
-judge_table(struct judge *j, const char *map, enum access_kind kind, struct str key)
-{
-	struct fact_question q = {
-	    .kind = FACT_TABLE, .type = kind, .name = xstrdup(map), .key = str_dup(key)};
-
-	return fact_find(j, &q);
-}
-
-const struct fact *
-judge_route(struct judge *j, struct str address)
-{
-	struct fact_question q = {.kind = FACT_ROUTE, .name = str_dup(address)};
-
-	return fact_find(j, &q);
-}
-
-const struct fact *
-judge_policy(struct judge *j, unsigned server, struct str request)
-{
-	struct fact_question q = {.kind = FACT_POLICY, .type = server, .name = str_dup(request)};
-
-	return fact_find(j, &q);
-}
-
-const struct fact *
-judge_grey(struct judge *j)
-{
-	struct fact_question q = {.kind = FACT_GREY, .name = xstrdup(j->who.rcpt)};
-
-	return fact_find(j, &q);
-}
-
-bool
-judge_slept(struct judge *j, unsigned number, int64_t ms)
-{
-	struct fact_question q = {.kind = FACT_SLEEP, .type = number, .ms = ms};
-
-	return fact_find(j, &q) != NULL;
-}
-
-/* --- answers of restrictions --- */
-
-static void fill(struct why *why, int smtp, const char *code, const char *fmt, va_list ap)
-    KP_PRINTF(4, 0);
-
-static void
-fill(struct why *why, int smtp, const char *code, const char *fmt, va_list ap)
-{
-	char text[sizeof why->text], digits[24];
-	char first = (char)('0' + (smtp / 100) % 10);
-
-	vsnprintf(text, sizeof text, fmt, ap);
-	snprintf(digits, sizeof digits, "%c%s", first, code[0] != '\0' ? code + 1 : ".7.1");
-	if (smtp >= 500)
-		why_perm(why, digits, "%s", text);
-	else
-		why_temp(why, digits, "%s", text);
-	why->smtp = smtp;
-}
-
-enum verdict
-judge_refuse(struct judge *j, int smtp, const char *code, const char *fmt, ...)
-{
-	va_list ap;
-
-	va_start(ap, fmt);
-	fill(&j->why, smtp, code, fmt, ap);
-	va_end(ap);
-	if (j->why.class == WHY_PERM && j->defer_if_reject.class != WHY_NONE)
-		j->why = j->defer_if_reject;
-	if (!j->warn)
-		return VERDICT_REJECT;
-	char text[sizeof j->why.text + 32];
-	snprintf(text, sizeof text, "%d %s %s", j->why.smtp, j->why.code, j->why.text);
-	judge_effect(j, "reject_warning", str_from(text), EDIT_NONE, STR_EMPTY, STR_EMPTY);
-	return VERDICT_DUNNO;
-}
-
-void
-judge_defer_if_permit(struct judge *j, int smtp, const char *code, const char *fmt, ...)
-{
-	struct why why;
-	va_list ap;
-
-	va_start(ap, fmt);
-	fill(&why, smtp, code, fmt, ap);
-	va_end(ap);
-	if (j->warn || j->defer_if_permit.class != WHY_NONE)
-		return;
-	j->defer_if_permit = why;
-}
-
-void
-judge_defer_if_reject(struct judge *j, int smtp, const char *code, const char *fmt, ...)
-{
-	struct why why;
-	va_list ap;
-
-	va_start(ap, fmt);
-	fill(&why, smtp, code, fmt, ap);
-	va_end(ap);
-	if (j->warn || j->defer_if_reject.class != WHY_NONE)
-		return;
-	j->defer_if_reject = why;
-}
-
-enum verdict
-judge_broken(struct judge *j, const char *what)
-{
-	char room[400];
-	struct reply_about about = judge_about(j, room, sizeof room);
-
-	judge_effect(j, "warning", str_from(what), EDIT_NONE, STR_EMPTY, STR_EMPTY);
-	return judge_refuse(j, 451, "4.3.5", "<%s>: %s rejected: Server configuration error",
-	    about.name, about.class);
-}
-
-void
-judge_effect(struct judge *j, const char *log, struct str text, enum mail_edit edit,
-    struct str name, struct str value)
-{
-	if (j->neffects == EFFECTS_MAX)
-		return;
-	j->effects = xrealloc(j->effects, size_mul(j->neffects + 1, sizeof *j->effects));
-	j->effects[j->neffects++] = (struct effect){
-	    .log = log,
-	    .text = str_dup(text),
-	    .edit = edit,
-	    .name = str_dup(name),
-	    .value = str_dup(value),
-	};
-}
-
-static void
-effects_clear(struct judge *j)
-{
-	for (size_t i = 0; i < j->neffects; i++) {
-		free(j->effects[i].text);
-		free(j->effects[i].name);
-		free(j->effects[i].value);
-	}
-	free(j->effects);
-	j->effects = NULL;
-	j->neffects = 0;
-}
-
-static void
-effect_log(const struct judge *j, const struct effect *e)
-{
-	const struct session *s = j->s;
-	struct ev_reject ev = {
-	    .queue_id = STR_EMPTY,
-	    .action = str_from(e->log),
-	    .stage = str_from(j->who.protocol_state),
-	    .client_name = str_from(j->who.client_name),
-	    .client_addr = str_from(j->who.client_addr),
-	    .reply = str_from(e->text),
-	    .sender = j->who.sender != NULL ? addr_text(j->who.sender) : STR_EMPTY,
-	    .recipient = str_from(j->who.rcpt),
-	    .proto = session_proto(s),
-	    .helo = str_from(j->who.helo),
-	};
-
-	log_event(j->trace, EV_REJECT, &ev);
-}
-
-/* A fault that each mail meets is a line now and then, not one for each. */
-static void
-warn_once(struct restrictions *r, struct str text)
-{
-	int64_t now = clock_ms(), *when = map_get(r->warned, text);
-
-	if (when == NULL && map_count(r->warned) >= WARNED_MAX) {
-		map_free(&r->warned, free);
-		r->warned = map_new();
-	}
-	if (when == NULL) {
-		when = xmalloc(sizeof *when);
-		*when = now - WARN_AGAIN_MS;
-		map_put(r->warned, text, when);
-	}
-	if (now - *when < WARN_AGAIN_MS)
-		return;
-	*when = now;
-	log_warning("%.*s", STR_ARG(text));
-}
-
-/* Carries out what the run has noted; false where the message has too many changes. */
-static bool
-effects_do(struct judge *j)
-{
-	bool done = true;
-
-	for (size_t i = 0; i < j->neffects; i++) {
-		const struct effect *e = &j->effects[i];
-		if (j->s == NULL) { /* a test changes nothing */
-			if (j->explain != NULL && e->log != NULL)
-				(void)!buf_printf(j->explain, "effect: %s: %s\n", e->log, e->text);
-			continue;
-		}
-		if (e->log != NULL && strcmp(e->log, "warning") == 0)
-			warn_once(j->server->restrictions, str_from(e->text));
-		else if (e->log != NULL)
-			effect_log(j, e);
-		if (e->edit != EDIT_NONE && j->s->tx != NULL)
-			done =
-			    edits_add(j->s->tx, e->edit, str_from(e->name), str_from(e->value)) &&
-			    done;
-	}
-	return done;
-}
 
 /* --- lists --- */
 
@@ -437,7 +165,7 @@ judge_run(struct judge *j)
 	j->why = j->defer_if_permit = j->defer_if_reject = (struct why){0};
 	j->warn = j->listed = false;
 	j->sleeps = 0;
-	effects_clear(j);
+	judge_effects_clear(j);
 	if (j->explain != NULL)
 		buf_reset(j->explain);
 	switch (j->stage) {
@@ -464,26 +192,13 @@ judge_run(struct judge *j)
 	panic("judge: stage");
 }
 
-/* --- questions --- */
-
-static void
-question_drop(struct judge *j)
-{
-	if (j->ch != NULL)
-		chan_forget(j->ch, j->request);
-	j->ch = NULL;
-	j->request = 0;
-	policy_cancel(&j->policy);
-	fact_free(&j->answer);
-	if (j->timed)
-		evtimer_del(&j->ev_timer);
-}
+/* --- the gate --- */
 
 static void
 judge_clear(struct judge *j)
 {
-	question_drop(j);
-	effects_clear(j);
+	judge_question_drop(j);
+	judge_effects_clear(j);
 	fact_question_clear(&j->want);
 	if (j->own_facts)
 		map_free(&j->facts, fact_free_value);
@@ -502,252 +217,10 @@ judge_free(struct judge **jp)
 	free(j);
 }
 
-/* The question is answered by `f`, or by nobody: on with the run. */
-static void
-on_fact(struct judge *j, struct fact *f)
-{
-	j->ch = NULL;
-	j->request = 0;
-	if (j->timed)
-		evtimer_del(&j->ev_timer);
-	j->answer = NULL;
-	fact_keep(j, f);
-	run_on(j);
-}
-
-static void
-on_no_fact(struct judge *j, const char *text)
-{
-	struct fact *f = fact_new();
-
-	fact_free(&j->answer);
-	f->failed = true;
-	f->status = DNS_FAILED;
-	why_temp(&f->why, "4.3.0", "%s", text);
-	on_fact(j, f);
-}
-
-static void
-judge_expired(struct judge *j)
-{
-	if (j->starting) {
-		j->starting = false;
-		run_on(j);
-		return;
-	}
-	if (j->want.kind == FACT_SLEEP) {
-		on_fact(j, fact_new());
-		return;
-	}
-	struct fact_question want = j->want;
-	j->want = (struct fact_question){0};
-	question_drop(j);
-	j->want = want;
-	if (want.kind == FACT_POLICY)
-		on_no_fact(j, "policy server: no answer in time");
-	else
-		on_no_fact(j, "no answer in time");
-}
-
-static void
-on_session_expired(struct session *s)
-{
-	judge_expired(s->judge);
-}
-
-static void
-on_timer(evutil_socket_t fd, short what, void *arg)
-{
-	(void)fd;
-	(void)what;
-	judge_expired(arg);
-}
-
-static void
-wait_for(struct judge *j, int64_t ms)
-{
-	if (j->s != NULL) {
-		session_wait(j->s, ms, on_session_expired);
-		return;
-	}
-	struct timeval tv = clock_tv(ms);
-	if (!j->timed)
-		evtimer_assign(&j->ev_timer, j->server->loop->base, on_timer, j);
-	j->timed = true;
-	if (evtimer_add(&j->ev_timer, &tv) == -1)
-		fatal("judge: no timer");
-}
-
-static void
-on_dns(void *arg, const struct chan_head *head, union msg_any *msg)
-{
-	struct judge *j = arg;
-	struct fact *f = j->answer;
-
-	if (msg != NULL && head->type == MSG_DNS_RECORD) {
-		if (msg->dns_record.type == j->want.type)
-			fact_add(f, (unsigned)msg->dns_record.preference, msg->dns_record.data);
-		return;
-	}
-	if (msg == NULL || head->type != MSG_DNS_ANSWER) {
-		on_no_fact(j, "the resolver does not answer");
-		return;
-	}
-	f->status = (enum dns_status)msg->dns_answer.status;
-	f->failed = f->status == DNS_FAILED;
-	if (f->failed)
-		why_temp(&f->why, "4.4.3", "%.*s", STR_ARG(msg->dns_answer.text));
-	on_fact(j, f);
-}
-
-static void
-on_router(void *arg, const struct chan_head *head, union msg_any *msg)
-{
-	struct judge *j = arg;
-	struct fact *f = j->answer;
-
-	if (msg == NULL || (head->type != MSG_FOUND && head->type != MSG_ROUTE)) {
-		char text[400] = "router does not answer";
-		if (msg != NULL && head->type == MSG_REFUSED)
-			snprintf(text, sizeof text, "%.*s", STR_ARG(msg->refused.text));
-		on_no_fact(j, text);
-		return;
-	}
-	free(f->text);
-	if (head->type == MSG_FOUND) {
-		f->found = msg->found.found != 0;
-		f->text = str_dup(msg->found.value);
-	} else {
-		f->known = msg->route.verdict == ROUTE_OK;
-		f->class = (unsigned)msg->route.class;
-		f->text = str_dup(msg->route.text);
-		f->code = str_dup(msg->route.code.n > 0 ? msg->route.code : STR("5.1.0"));
-	}
-	on_fact(j, f);
-}
-
-/* As on_no_fact(), before anybody was asked. */
-static bool
-no_fact_now(struct judge *j, const char *text)
-{
-	struct fact *f = fact_new();
-
-	fact_free(&j->answer);
-	f->failed = true;
-	f->status = DNS_FAILED;
-	why_temp(&f->why, "4.3.0", "%s", text);
-	fact_keep(j, f);
-	return true;
-}
-
-/* From policy.c; `action` NULL: there is no answer, `text` says why. */
-static void
-on_policy(void *arg, const char *action, const char *text)
-{
-	struct judge *j = arg;
-	struct fact *f = fact_new();
-
-	j->policy = NULL;
-	f->failed = action == NULL;
-	free(f->text);
-	f->text = xstrdup(action != NULL ? action : "");
-	if (action == NULL)
-		why_temp(&f->why, "4.3.5", "%s", text);
-	fact_free(&j->answer);
-	on_fact(j, f);
-}
-
-static void
-on_grey(struct session *s, const struct why *why)
-{
-	struct judge *j = s->judge;
-	struct fact *f = fact_new();
-
-	f->refused = why != NULL;
-	if (why != NULL)
-		f->why = *why;
-	fact_free(&j->answer);
-	if (!j->asking) {
-		on_fact(j, f);
-		return;
-	}
-	fact_keep(j, f);
-	j->answered = true;
-}
-
-static bool
-ask_chan(struct judge *j, enum program p, enum msg_type type, const void *msg, chan_reply_fn *fn)
-{
-	struct chan *ch = service_peer(j->server->service, p, map_hash(str_from(j->want.name)));
-
-	j->answer = fact_new();
-	j->request = ch != NULL ? chan_call(ch, j->trace, type, msg, fn, j) : 0;
-	j->ch = j->request != 0 ? ch : NULL;
-	if (j->request == 0)
-		return no_fact_now(j, "nobody to ask");
-	wait_for(j, j->server->conf->smtpd_service_timeout);
-	return false;
-}
-
-static bool
-ask_grey(struct judge *j)
-{
-	if (j->s == NULL) { /* a test leaves no trace in limiter */
-		fact_keep(j, fact_new());
-		return true;
-	}
-	j->asking = true;
-	j->answered = false;
-	greylist_ask(j->s, str_from(j->want.name), on_grey);
-	j->asking = false;
-	return j->answered;
-}
-
-/* Puts the question that is wanted; true where the answer is there already. */
-static bool
-ask(struct judge *j)
-{
-	struct fact_question *q = &j->want;
-
-	if (j->facts != NULL && map_count(j->facts) > FACTS_MAX)
-		return no_fact_now(j, "too many questions for one transaction");
-	switch (q->kind) {
-	case FACT_DNS: {
-		struct msg_dns_query msg = {.name = str_from(q->name), .type = q->type};
-		return ask_chan(j, PROGRAM_RESOLVER, MSG_DNS_QUERY, &msg, on_dns);
-	}
-	case FACT_TABLE: {
-		struct msg_access msg = {
-		    .map = str_from(q->name), .kind = q->type, .key = str_from(q->key)};
-		return ask_chan(j, PROGRAM_ROUTER, MSG_ACCESS, &msg, on_router);
-	}
-	case FACT_ROUTE: {
-		struct msg_resolve msg = {.address = str_from(q->name), .sender = STR_EMPTY};
-		return ask_chan(j, PROGRAM_ROUTER, MSG_RESOLVE, &msg, on_router);
-	}
-	case FACT_POLICY:
-		wait_for(j, policy_patience(j->server->restrictions->policy, q->type));
-		j->policy = policy_ask(
-		    j->server->restrictions->policy, q->type, str_from(q->name), on_policy, j);
-		return false;
-	case FACT_GREY:
-		return ask_grey(j);
-	case FACT_SLEEP:
-		if (j->s != NULL)
-			wait_for(j, q->ms);
-		else
-			fact_keep(j, fact_new());
-		return j->s == NULL;
-	}
-	panic("judge: fact");
-}
-
-/* --- the gate --- */
-
 static void
 conclude(struct judge *j, enum verdict v, struct why *why)
 {
-	bool done = effects_do(j);
+	bool done = judge_effects_do(j);
 
 	*why = (struct why){0};
 	if (v == VERDICT_REJECT)
@@ -756,9 +229,8 @@ conclude(struct judge *j, enum verdict v, struct why *why)
 		why_temp(why, "4.3.0", "Error: too many changes to one message");
 }
 
-/* A judge on the heap runs again, and either asks again or is done. */
-static void
-run_on(struct judge *j)
+void
+judge_run_on(struct judge *j)
 {
 	struct session *s = j->s;
 	struct why why;
@@ -769,7 +241,7 @@ run_on(struct judge *j)
 	}
 	enum verdict v = judge_run(j);
 	while (v == VERDICT_WAIT) {
-		if (!ask(j))
+		if (!judge_ask(j))
 			return;
 		v = judge_run(j);
 	}
@@ -865,7 +337,7 @@ gate_ask(struct session *s, enum stage stage, struct why *why)
 			s->judge = j = xmalloc(sizeof *j);
 			*j = first;
 		}
-		if (!ask(j))
+		if (!judge_ask(j))
 			return GATE_WAIT;
 		v = judge_run(j);
 	}
@@ -906,7 +378,6 @@ judge_test(struct server *server, const struct subject *who, enum stage stage,
     struct buf *explanation, void (*done)(void *arg, const struct why *why), void *arg)
 {
 	struct judge *j = xcalloc(1, sizeof *j);
-	struct timeval now = {0};
 
 	*j = (struct judge){
 	    .server = server,
@@ -917,12 +388,8 @@ judge_test(struct server *server, const struct subject *who, enum stage stage,
 	    .done = done,
 	    .done_arg = arg,
 	};
-	/* from the loop, so that nothing is done before this call returns */
-	evtimer_assign(&j->ev_timer, server->loop->base, on_timer, j);
-	j->timed = true;
 	j->starting = true;
-	if (evtimer_add(&j->ev_timer, &now) == -1)
-		fatal("judge: no timer");
+	judge_wait(j, 0); /* from the loop, so that nothing is done before this call returns */
 	return j;
 }
 
