@@ -259,7 +259,8 @@ answer(struct journal *j, struct transaction_group *done)
 
 	while ((t = TAILQ_FIRST(done)) != NULL) {
 		TAILQ_REMOVE(done, t, group);
-		metric_add(METRIC_QUEUED, 1);
+		if ((t->env.flags & MAIL_PROBE) == 0)
+			metric_add(METRIC_QUEUED, 1);
 		announce(j->c, t, j->current.number, j->current.seal);
 		memcpy(id, t->id, sizeof id);
 		transaction_queued(t, id);

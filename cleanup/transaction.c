@@ -548,7 +548,8 @@ file_done(struct job *job)
 	t->space = HEAD_SIZE + t->file.head.content_size + t->file.head.envelope_size;
 	qfile_close(&t->file);
 	t->spilled = false;
-	metric_add(METRIC_QUEUED, 1);
+	if ((t->env.flags & MAIL_PROBE) == 0)
+		metric_add(METRIC_QUEUED, 1);
 	announce(t->c, t, 0, 0);
 	char id[QID_SIZE];
 	memcpy(id, t->id, sizeof id);

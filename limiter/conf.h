@@ -21,6 +21,13 @@ struct limiter_conf {
 	int64_t usage_hold_factor;
 	int64_t usage_hold_minimum;
 	int64_t usage_failure_percent;
+	int64_t address_verify_positive_expire_time;
+	int64_t address_verify_positive_refresh_time;
+	bool address_verify_negative_cache;
+	int64_t address_verify_negative_expire_time;
+	int64_t address_verify_negative_refresh_time;
+	int64_t address_verify_deferred_expire_time;
+	int64_t address_verify_pending_request_limit;
 };
 
 extern const struct settings limiter_settings;

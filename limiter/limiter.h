@@ -11,6 +11,7 @@ struct counters;
 struct facts;
 struct service;
 struct usages;
+struct verifies;
 
 extern const struct sandbox limiter_sandbox;
 
@@ -20,6 +21,7 @@ struct limiter {
 	struct counters *counters;
 	struct facts *facts;
 	struct usages *usages;
+	struct verifies *verifies;
 	struct event ev_flush;
 	bool troubled; /* the facts could not be written, and that has been said */
 };

@@ -17,6 +17,7 @@
 #include "limiter/limiter.h"
 #include "limiter/serve.h"
 #include "limiter/usage.h"
+#include "limiter/verify.h"
 
 #include <event2/event.h>
 #include <stdio.h>
@@ -39,6 +40,7 @@ on_flush(evutil_socket_t fd, short what, void *arg)
 	(void)fd;
 	(void)what;
 	flush(arg);
+	verify_tick(arg);
 }
 
 static int
@@ -57,6 +59,7 @@ service_start(struct service *s, struct why *why)
 		return why_perm(why, NULL, "the path of the spool is too long");
 	l->counters = counters_new((size_t)l->conf->limiter_entries_max);
 	l->usages = usages_new();
+	l->verifies = verifies_new(serve_verified);
 	l->facts = facts_open(folder, (size_t)l->conf->limiter_entries_max, why);
 	if (l->facts == NULL)
 		return -1;
@@ -85,8 +88,11 @@ on_gone(struct service *s, struct chan *ch)
 {
 	struct limiter *l = s->state;
 
-	if (l != NULL && l->counters != NULL)
-		counters_forget_holder(l->counters, ch);
+	if (l == NULL || l->counters == NULL)
+		return;
+	counters_forget_holder(l->counters, ch);
+	if (l->verifies != NULL)
+		verify_forget(l, ch);
 }
 
 static const struct service_peer peers[] = {

@@ -171,6 +171,71 @@ on_usage_failed(struct chan *ch, const struct chan_head *head, union msg_any *ms
 	usage_failed(limiter_of(ch), msg->usage_failed.login, msg->usage_failed.count);
 }
 
+/* --- address verification --- */
+
+void
+serve_verified(void *who, const struct chan_head *head, const struct verify_answer *answer)
+{
+	struct msg_verified reply = {.status = answer->status, .text = str_from(answer->text)};
+
+	chan_reply(who, head, MSG_VERIFIED, &reply);
+}
+
+static bool
+is_address(struct str s)
+{
+	for (size_t i = 0; i < s.n; i++)
+		if ((unsigned char)s.p[i] < ' ' || s.p[i] == 0x7f)
+			return false;
+	return s.n > 0;
+}
+
+static void
+on_verify(struct chan *ch, const struct chan_head *head, union msg_any *msg)
+{
+	struct limiter *l = limiter_of(ch);
+	struct msg_probe probe = {0};
+	struct verify_answer answer;
+
+	if (!is_address(msg->verify.address)) {
+		chan_fail(ch, "an address with a control character");
+		return;
+	}
+	verify_ask(l, ch, head, msg->verify.address, msg->verify.peek != 0, &answer);
+	if (answer.probe)
+		chan_reply(ch, head, MSG_PROBE, &probe);
+	if (!answer.waits)
+		serve_verified(ch, head, &answer);
+	service_worked(l->s);
+}
+
+static void
+probe_result(struct chan *ch, const struct msg_probe_result *m)
+{
+	if (!is_address(m->address) || m->status == VERIFY_UNKNOWN)
+		chan_fail(ch, "a malformed result of a probe");
+	else
+		verify_result(limiter_of(ch), m->address, (enum verify_status)m->status, m->text);
+}
+
+static void
+on_probe_result(struct chan *ch, const struct chan_head *head, union msg_any *msg)
+{
+	(void)head;
+	probe_result(ch, &msg->probe_result);
+}
+
+/* smtpd knows nothing of an address: only that a probe could not be submitted. */
+static void
+on_probe_failed(struct chan *ch, const struct chan_head *head, union msg_any *msg)
+{
+	(void)head;
+	if (msg->probe_result.status == VERIFY_DEFERRED)
+		probe_result(ch, &msg->probe_result);
+	else
+		chan_fail(ch, "a result of a probe that is not smtpd's to tell");
+}
+
 /* --- operators --- */
 
 struct listing {
@@ -229,11 +294,14 @@ const struct chan_rule serve_smtpd[] = {
     {MSG_REMEMBER,      on_remember     },
     {MSG_RECALL,        on_recall       },
     {MSG_USAGE,         on_usage        },
+    {MSG_VERIFY,        on_verify       },
+    {MSG_PROBE_RESULT,  on_probe_failed },
     {MSG_NONE,          NULL            },
 };
 
 const struct chan_rule serve_qmgr[] = {
     {MSG_USAGE_FAILED, on_usage_failed},
+    {MSG_PROBE_RESULT, on_probe_result},
     {MSG_NONE,         NULL           },
 };
 

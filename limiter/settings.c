@@ -3,6 +3,7 @@
 #include "limiter/conf.h"
 
 #define TIME(name, def, min, max, help) SETTING_TIME_ROW(limiter_conf, name, def, min, max, help)
+#define BOOL(name, def, help) SETTING_BOOL_ROW(limiter_conf, name, def, help)
 #define INT(name, def, min, max, help) SETTING_INT_ROW(limiter_conf, name, def, min, max, help)
 
 enum { DAY = 24 * 3600 * 1000 };
@@ -35,6 +36,19 @@ static const struct setting rows[] = {
     INT(usage_failure_percent, "50", 0, 100,
 	"mail of a login goes to hold when so many percent of an hour's recipients failed; 0: "
 	"never"),
+    TIME(address_verify_positive_expire_time, "31d", 1000, 365LL * DAY,
+	"address verification: how long an address that takes mail is known as such"),
+    TIME(address_verify_positive_refresh_time, "7d", 0, 365LL * DAY,
+	"... after which it is probed again when it is asked for, and believed meanwhile"),
+    BOOL(address_verify_negative_cache, "yes", "keep what failed for good, too"),
+    TIME(address_verify_negative_expire_time, "3d", 1000, 365LL * DAY,
+	"how long an address that takes no mail is known as such"),
+    TIME(address_verify_negative_refresh_time, "3h", 0, 365LL * DAY,
+	"... after which it is probed again when it is asked for, and refused meanwhile"),
+    TIME(address_verify_deferred_expire_time, "1m", 0, DAY,
+	"how long the result of a probe that could not tell is kept"),
+    INT(address_verify_pending_request_limit, "5000", 1, 1000000,
+	"most address probes under way; an address beyond it is not verified now"),
 };
 
 const struct settings limiter_settings = {

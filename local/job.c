@@ -79,6 +79,12 @@ job_is_done(const struct job *j)
 }
 
 bool
+job_is_probe(const struct job *j)
+{
+	return (j->d->flags & MAIL_PROBE) != 0;
+}
+
+bool
 job_must_finish(const struct job *j)
 {
 	return j->phase >= JOB_CHILD;
@@ -128,8 +134,12 @@ seconds(char *out, size_t size, int64_t us)
 }
 
 static const char *
-status_word(enum delivery_status status)
+status_word(const struct job *j)
 {
+	enum delivery_status status = j->status;
+
+	if (job_is_probe(j))
+		return status == DELIVERY_SENT ? "deliverable" : "undeliverable";
 	return status == DELIVERY_BOUNCED    ? "bounced"
 	       : status == DELIVERY_DEFERRED ? "deferred"
 					     : "sent";
@@ -157,7 +167,7 @@ log_result(const struct job *j)
 	    .delay = str_from(delay),
 	    .delays = str_from(delays),
 	    .dsn = str_from(j->why.code),
-	    .status = str_from(status_word(j->status)),
+	    .status = str_from(status_word(j)),
 	    .text = str_from(j->why.text),
 	};
 	log_event(d->head.trace, EV_DELIVERY, &ev);
@@ -275,11 +285,26 @@ act_end(struct job *j)
 		job_end(j, DELIVERY_SENT, "2.0.0", "%s", why.text);
 }
 
+/* A probe goes no further: what would be done, by the first of it. */
+static void
+probe_end(struct job *j)
+{
+	const char *what = "forwards to other addresses";
+
+	if (j->nleaves > 0 && j->leaves[0].kind == LEAF_MAILBOX)
+		what = "delivers to mailbox";
+	else if (j->nleaves > 0)
+		what = j->leaves[0].kind == LEAF_FILE ? "delivers to file" : "delivers to command";
+	job_end(j, DELIVERY_SENT, "2.0.0", "%s", what);
+}
+
 void
 job_continue(struct job *j)
 {
 	if (j->phase == JOB_EXPAND && j->naddresses == 0 && j->nleaves == 0) {
 		job_end(j, DELIVERY_BOUNCED, "5.4.6", "alias database loop for %s", j->address);
+	} else if (j->phase == JOB_EXPAND && job_is_probe(j)) {
+		probe_end(j);
 	} else if (j->phase == JOB_EXPAND && j->naddresses > 0) {
 		child_begin(j);
 	} else if (j->phase == JOB_EXPAND) {

@@ -105,6 +105,7 @@ void jobs_start(struct delivery *d);
 
 bool job_is_done(const struct job *j);
 bool job_must_finish(const struct job *j); /* it has begun to act, or is done */
+bool job_is_probe(const struct job *j);    /* nothing is delivered: only whether it could be */
 bool job_take_news(struct job *j);         /* true once, when the result is there */
 uint64_t job_index(const struct job *j);
 void job_result(const struct job *j, struct msg_deliver_result *msg);

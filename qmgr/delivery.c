@@ -22,6 +22,7 @@
 #include "qmgr/destination.h"
 #include "qmgr/message.h"
 #include "qmgr/notice.h"
+#include "qmgr/probe.h"
 #include "qmgr/record.h"
 
 enum { CRASHES_MAX = 3 };
@@ -102,8 +103,10 @@ work_cancel_rcpt(struct message *m, uint32_t rcpt)
 /* --- log and counters --- */
 
 static const char *
-status_word(uint64_t status)
+status_word(const struct message *m, uint64_t status)
 {
+	if (probe_is(m))
+		return status == DELIVERY_SENT ? "deliverable" : "undeliverable";
 	switch (status) {
 	case DELIVERY_BOUNCED:
 		return "bounced";
@@ -145,7 +148,7 @@ delivery_log_own(const struct message *m, size_t index, const struct entry *e)
 	    .delay = str_from(delay),
 	    .delays = str_from(delays),
 	    .dsn = e->code,
-	    .status = str_from(status_word(e->status)),
+	    .status = str_from(status_word(m, e->status)),
 	    .text = e->text,
 	};
 	log_event(m->st.env.trace, EV_DELIVERY, &ev);
@@ -167,6 +170,8 @@ tell_limiter(const struct message *m)
 void
 delivery_count(const struct message *m, uint64_t status)
 {
+	if (probe_is(m))
+		return;
 	switch (status) {
 	case DELIVERY_DEFERRED:
 		metric_add(METRIC_DEFERRED, 1);

@@ -28,6 +28,7 @@
 #include "qmgr/due.h"
 #include "qmgr/incoming.h"
 #include "qmgr/notice.h"
+#include "qmgr/probe.h"
 #include "qmgr/record.h"
 #include "qmgr/route.h"
 
@@ -130,7 +131,8 @@ message_activate(struct message *m)
 	m->crashes = 0;
 	m->notice_failed = false;
 	m->pending++; /* so that nothing ends before all are routed */
-	for (size_t i = 0; i < env->nrcpts; i++)
+	bool answered = probe_answered(m);
+	for (size_t i = 0; i < env->nrcpts && !answered; i++)
 		if (!state_rcpt_final(&m->st.rcpts[i]) && m->run[i].phase == PHASE_IDLE)
 			route_recipient(m, i);
 	m->pending--;
@@ -145,7 +147,8 @@ log_removed(const struct message *m)
 	struct ev_removed ev = {.queue_id = str_from(m->st.head.id)};
 
 	log_event(m->st.env.trace, EV_REMOVED, &ev);
-	metric_add(METRIC_REMOVED, 1);
+	if (!probe_is(m))
+		metric_add(METRIC_REMOVED, 1);
 }
 
 static void
@@ -339,6 +342,11 @@ settle(struct message *m)
 {
 	if (m->wish != WISH_NONE && m->wish != WISH_LEAVE) {
 		fulfil(m);
+		return;
+	}
+	if (probe_is(m)) {
+		probe_report(m);
+		gone(m);
 		return;
 	}
 	expire(m);

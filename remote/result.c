@@ -20,6 +20,16 @@ static const char *const status_words[] = {
     [DELIVERY_BOUNCED] = "bounced",
 };
 
+/* Postfix's words for a probe: there is no third one. */
+static const char *
+status_word(const struct delivery *d, enum delivery_status status)
+{
+	if ((d->flags & MAIL_PROBE) == 0)
+		return status_words[status];
+	return status == DELIVERY_SENT || status == DELIVERY_RELAYED ? "deliverable"
+								     : "undeliverable";
+}
+
 void
 delay_show(char out[static 16], int64_t us)
 {
@@ -67,7 +77,7 @@ log_result(const struct delivery *d, const struct rcpt *r)
 	    .delay = str_from(delay),
 	    .delays = str_from(delays),
 	    .dsn = str_from(o->code),
-	    .status = str_from(status_words[o->status]),
+	    .status = str_from(status_word(d, o->status)),
 	    .text = str_from(o->text),
 	};
 	log_event(d->head.trace, EV_DELIVERY, &ev);

@@ -5,6 +5,8 @@
  * once; without, each waits for the reply to the one before. Replies come in the same order, so
  * `got` says whose a reply is.
  *
+ * An address probe ends with the reply to RCPT: its content is never asked for.
+ *
  * The content can never be read as its own end: by BDAT it is counted, and by DATA a line that
  * begins with a dot gets another (cleanup has noted whether there is any).
  */
@@ -26,6 +28,12 @@ static bool
 offers(const struct session *s, unsigned extension)
 {
 	return (s->features & extension) != 0;
+}
+
+static bool
+is_probe(const struct session *s)
+{
+	return (s->d->flags & MAIL_PROBE) != 0;
 }
 
 /* --- what the server must be able to do --- */
@@ -227,14 +235,21 @@ stage_of(const struct session *s)
 	return session_flushed(s) ? STAGE_DOT : STAGE_BODY;
 }
 
+/* The last step: the one that asks for the content, which a probe has not. */
+static size_t
+last_step(const struct session *s)
+{
+	return is_probe(s) ? s->nrcpts : s->nrcpts + 1;
+}
+
 /* Says all that may be said now. */
 static void
 pump(struct session *s)
 {
-	size_t last = s->nrcpts + 1;
+	size_t last = last_step(s);
 
 	while (s->sent <= last && (offers(s, ESMTP_PIPELINING) || s->sent == s->got)) {
-		if (s->sent == last && s->got == last && s->naccepted == 0)
+		if (!is_probe(s) && s->sent == last && s->got == last && s->naccepted == 0)
 			break; /* nobody to send it to */
 		say_step(s, s->sent++);
 	}
@@ -336,6 +351,10 @@ static void
 advance(struct session *s)
 {
 	s->got++;
+	if (s->got > last_step(s)) {
+		finish(s);
+		return;
+	}
 	if (!offers(s, ESMTP_PIPELINING) && s->got == s->nrcpts + 1 && s->naccepted == 0) {
 		finish(s);
 		return;
@@ -371,6 +390,8 @@ on_rcpt_reply(struct session *s)
 
 	if (s->mail_refused) {
 		/* the reply to MAIL was theirs */
+	} else if (s->reply.code / 100 == 2 && is_probe(s)) {
+		delivered(s, r);
 	} else if (s->reply.code / 100 == 2) {
 		r->accepted = true;
 		s->naccepted++;

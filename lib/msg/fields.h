@@ -112,6 +112,8 @@ enum mail_flag {
 	MAIL_SHOW_LOGIN = 1 << 8,   /* the Received header names the login */
 	MAIL_NO_CHECKS = 1 << 9,    /* no header and body checks */
 	MAIL_NO_MAPPINGS = 1 << 10, /* no virtual aliases and no copies (always_bcc and the like) */
+	MAIL_PROBE =
+	    1 << 11, /* an address probe: no content is ever given, limiter hears the result */
 };
 
 enum { RET_NONE, RET_FULL, RET_HDRS }; /* MAIL_OPEN.ret, RFC 3461 4.3 */
@@ -163,6 +165,31 @@ enum mail_edit {
 	EDIT_KINDS,
 };
 
+/*
+ * "Show it to me, before MAIL_COMMIT": `size` octets of content have been sent, and `kept` says that
+ * whoever sent them still has them. The answer is MAIL_SHOWN, or REFUSED by what checks say.
+ */
+#define MSG_MAIL_LOOK_FIELDS(F) F(U64, size, 0) F(U64, kept, 1)
+/*
+ * The message as it will be delivered, without our own trace field. `same`: it is what was sent, and
+ * still there. Otherwise it stands in `content`, a file to be read, from `offset` on; or, without a
+ * file, has come by MAIL_DATA before this. `header`: the octets of it before the empty line.
+ * `discard`: it will be thrown away, nobody needs to look.
+ */
+#define MSG_MAIL_SHOWN_FIELDS(F)     \
+	F(STR, queue_id, MSG_ID_MAX) \
+	F(U64, same, 1)              \
+	F(U64, discard, 1)           \
+	F(U64, offset, 0)            \
+	F(U64, size, 0)              \
+	F(U64, header, 0)            \
+	F(FD, content, 0)
+/*
+ * After MAIL_SHOWN: what comes now, by MAIL_DATA or the pipe `content`, takes the place of the
+ * header (its first `header` octets, the empty line not included), and where `body` says so the rest
+ * of it that of the body. MAIL_COMMIT then counts these octets.
+ */
+#define MSG_MAIL_REPLACE_FIELDS(F) F(U64, header, 0) F(U64, body, 1) F(FD, content, 0)
 #define MSG_MAIL_COMMIT_FIELDS(F) F(U64, size, 0)
 #define MSG_MAIL_ABORT_FIELDS(F)
 #define MSG_MAIL_QUEUED_FIELDS(F) F(STR, queue_id, MSG_ID_MAX)
@@ -541,6 +568,23 @@ enum sign_scheme {
 #define MSG_USAGE_FIELDS(F) F(STR, login, 256) F(U64, size, 0) F(STR, recipients, 8192)
 #define MSG_USAGE_IS_FIELDS(F) F(U64, hold, 1) F(STR, reason, MSG_TEXT_MAX)
 #define MSG_USAGE_FAILED_FIELDS(F) F(STR, login, 256) F(U64, count, 0)
+/*
+ * Does mail to `address` get through? Answer: VERIFIED, at once or when a probe has its result;
+ * before it PROBE, where this asker is the one to submit the probe. `peek`: what is known, without
+ * a probe. PROBE_RESULT: what became of a probe; from smtpd, one that could not be submitted.
+ */
+#define MSG_VERIFY_FIELDS(F) F(STR, address, MSG_ADDRESS_MAX) F(U64, peek, 1)
+#define MSG_PROBE_FIELDS(F)
+#define MSG_VERIFIED_FIELDS(F) F(U64, status, 3) F(STR, text, MSG_TEXT_MAX)
+#define MSG_PROBE_RESULT_FIELDS(F) \
+	F(STR, address, MSG_ADDRESS_MAX) F(U64, status, 3) F(STR, text, MSG_TEXT_MAX)
+
+enum verify_status {
+	VERIFY_UNKNOWN, /* there is no result yet; `text` says why */
+	VERIFY_DELIVERABLE,
+	VERIFY_UNDELIVERABLE, /* for good */
+	VERIFY_DEFERRED,      /* could not be told */
+};
 
 /* --- sendmail, pickup --- */
 

@@ -43,6 +43,9 @@
 	M(MAIL_RCPT, mail_rcpt, MSG_GOES_ON)                                \
 	M(MAIL_DATA, mail_data, MSG_GOES_ON)                                \
 	M(MAIL_EDIT, mail_edit, MSG_GOES_ON)                                \
+	M(MAIL_LOOK, mail_look, MSG_GOES_ON)                                \
+	M(MAIL_SHOWN, mail_shown, MSG_GOES_ON)                              \
+	M(MAIL_REPLACE, mail_replace, MSG_GOES_ON)                          \
 	M(MAIL_COMMIT, mail_commit, MSG_GOES_ON)                            \
 	M(MAIL_ABORT, mail_abort, MSG_GOES_ON)                              \
 	M(MAIL_QUEUED, mail_queued, MSG_ENDS)                               \
@@ -101,6 +104,10 @@
 	M(USAGE, usage, MSG_GOES_ON)                                        \
 	M(USAGE_IS, usage_is, MSG_ENDS)                                     \
 	M(USAGE_FAILED, usage_failed, MSG_GOES_ON)                          \
+	M(VERIFY, verify, MSG_GOES_ON)                                      \
+	M(PROBE, probe, MSG_GOES_ON)                                        \
+	M(VERIFIED, verified, MSG_ENDS)                                     \
+	M(PROBE_RESULT, probe_result, MSG_GOES_ON)                          \
 	/* qmgr and who delivers: remote, local, bounce, spawn's agent */   \
 	M(DELIVER, deliver, MSG_GOES_ON)                                    \
 	M(DELIVER_RCPT, deliver_rcpt, MSG_GOES_ON)                          \
