@@ -8,7 +8,6 @@
 struct bounce_conf {
 	struct conf_common common;
 	int64_t bounce_size_limit;
-	char *double_bounce_sender;
 	char *twobounce_notice_recipient;
 };
 

@@ -156,7 +156,8 @@ void
 job_send(struct job *job)
 {
 	const struct bounce_conf *conf = job->service->conf;
-	char *double_sender = xasprintf("%s@%s", conf->double_bounce_sender, conf->common.myorigin);
+	char *double_sender =
+	    xasprintf("%s@%s", conf->common.double_bounce_sender, conf->common.myorigin);
 	char *daemon = xasprintf("MAILER-DAEMON@%s", conf->common.myhostname);
 	char *postmaster = xasprintf("%s%s%s", conf->twobounce_notice_recipient,
 	    strchr(conf->twobounce_notice_recipient, '@') == NULL ? "@" : "",

@@ -6,9 +6,6 @@ static const struct setting rows[] = {
     SETTING_SIZE_ROW(bounce_conf, bounce_size_limit, "50000", 0, INT64_MAX,
 	"how much of the original goes into a notification; of a larger message only the header "
 	"does"),
-    SETTING_TEXT_ROW(bounce_conf, double_bounce_sender, "double-bounce",
-	"local part of the sender of notices to the postmaster; mail that could not be returned to "
-	"it is discarded"),
     SETTING_TEXT_ROW(bounce_conf, twobounce_notice_recipient, "postmaster",
 	"who is told of a notification that could not be delivered; empty: nobody"),
 };

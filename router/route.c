@@ -180,6 +180,19 @@ route_by_table(struct str domain, struct str entry, struct route *out, struct wh
 		   : nexthop_domain(domain, out->nexthop, why);
 }
 
+/* Who sends notices to the postmaster and address probes gets no mail: what comes back ends here,
+ * and is no reason for more. */
+static bool
+is_double_bounce(const struct router *r, const struct address *a, enum address_class class)
+{
+	const struct conf_common *conf = &r->conf->common;
+
+	return class != CLASS_REMOTE && class != CLASS_RELAY &&
+	       *conf->double_bounce_sender != '\0' &&
+	       str_caseis(a->local, conf->double_bounce_sender) &&
+	       str_caseis(a->domain, conf->myorigin);
+}
+
 int
 route_find(struct query *q, struct route *out, struct why *why)
 {
@@ -191,6 +204,11 @@ route_find(struct query *q, struct route *out, struct why *why)
 	int known = class_of(q, a.domain, &out->class, why);
 	if (known != TABLE_FOUND)
 		return known;
+	if (is_double_bounce(q->r, &a, out->class))
+		return route_set(out, STR("discard"),
+			   STR("undeliverable postmaster notification discarded"), why) == 0
+			   ? TABLE_FOUND
+			   : TABLE_ERROR;
 	if (route_by_class(q->r, a.domain, out, why) == -1)
 		return TABLE_ERROR;
 	if (out->class == CLASS_ALIAS || q->r->maps[MAPS_TRANSPORT].n == 0)
@@ -283,6 +301,8 @@ route_resolve(struct query *q, struct str address, struct route *out, struct why
 	query_explain(q, "class: %s", classes[out->class].name);
 	struct address a =
 	    address_split(str_from(out->address), q->r->conf->common.recipient_delimiter);
+	if (is_double_bounce(q->r, &a, out->class))
+		return TABLE_FOUND;
 	found = recipient_check(q, &a, out, why);
 	if (found == TABLE_NONE)
 		route_unknown(out, "5.1.1", classes[out->class].unknown);

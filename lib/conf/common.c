@@ -24,6 +24,10 @@ static const struct setting rows[] = {
 	conf_common, inet_protocols, "ipv4, ipv6", "the address families that are used"),
     SETTING_TEXT_ROW(conf_common, recipient_delimiter, "",
 	"characters that separate user from extension (user+extension)"),
+    SETTING_TEXT_ROW(conf_common, double_bounce_sender, "double-bounce",
+	"local part, at myorigin, of the sender of notices to the postmaster and of address "
+	"probes; "
+	"mail to it is accepted and thrown away"),
     SETTING_SIZE_ROW(conf_common, message_size_limit, "10M", 1024, INT64_MAX,
 	"largest message accepted, header included"),
     SETTING_SIZE_ROW(conf_common, header_size_limit, "1M", 4096, 64 * 1024 * 1024,

@@ -18,6 +18,7 @@ struct conf_common {
 	struct setting_list mynetworks;
 	struct setting_list inet_protocols;
 	char *recipient_delimiter;
+	char *double_bounce_sender;
 	int64_t message_size_limit;
 	int64_t header_size_limit;
 	int64_t journal_message_limit;
