@@ -40,6 +40,7 @@ struct drops {
 	int dir, watch;
 	struct event *ev_watch, *ev_retry, *ev_pipe;
 	struct map *waiting; /* names of files that were refused for now, until ev_retry */
+	struct map *told;    /* the same, and the reason that the log has (owned) */
 	int64_t retry_ms;    /* until then; doubled each time, up to maildrop_retry_delay */
 	struct loop_task next;
 	/* the file under way */
@@ -73,8 +74,15 @@ close_file(struct drops *d)
 }
 
 static void
+forget(struct drops *d)
+{
+	free(map_take(d->told, str_from(d->name)));
+}
+
+static void
 remove_file(struct drops *d)
 {
+	forget(d);
 	if (unlinkat(d->dir, d->name, 0) == -1)
 		log_error("maildrop: remove %s: %s", d->name, strerror(errno));
 	close_file(d);
@@ -85,6 +93,7 @@ set_aside(struct drops *d, const char *reason)
 {
 	char bad[NAME_MAX + 8];
 
+	forget(d);
 	snprintf(bad, sizeof bad, "bad.%.*s", (int)(sizeof d->name - 5), d->name);
 	log_error(
 	    "maildrop: %s (uid %u) is kept as %s: %s", d->name, (unsigned)d->uid, bad, reason);
@@ -92,6 +101,18 @@ set_aside(struct drops *d, const char *reason)
 		log_error("maildrop: rename %s: %s", d->name, strerror(errno));
 	close_file(d);
 	loop_defer(&d->pickup->service->loop, &d->next);
+}
+
+/* A reason is logged when it is new. */
+static void
+tell(struct drops *d, const char *reason)
+{
+	const char *before = map_get(d->told, str_from(d->name));
+
+	if (before != NULL && strcmp(before, reason) == 0)
+		return;
+	log_warning("maildrop: %s waits: %s", d->name, reason);
+	free(map_put(d->told, str_from(d->name), xstrdup(reason)));
 }
 
 /* The others need not wait for this one. */
@@ -103,7 +124,7 @@ try_later(struct drops *d, const char *reason)
 	if (d->retry_ms > longest)
 		d->retry_ms = longest;
 	struct timeval tv = clock_tv(d->retry_ms);
-	log_warning("maildrop: %s waits: %s", d->name, reason);
+	tell(d, reason);
 	map_put(d->waiting, str_from(d->name), d);
 	close_file(d);
 	if (!evtimer_pending(d->ev_retry, NULL) && evtimer_add(d->ev_retry, &tv) == -1)
@@ -131,8 +152,13 @@ on_done(void *arg, struct str queue_id, const struct why *why)
 		give_up(d, why);
 		return;
 	}
-	d->retry_ms = RETRY_FIRST_MS;
 	remove_file(d);
+	if (d->retry_ms > RETRY_FIRST_MS) { /* cleanup takes mail again: the others need not wait */
+		d->retry_ms = RETRY_FIRST_MS;
+		evtimer_del(d->ev_retry);
+		drops_retry(d->pickup);
+		return;
+	}
 	loop_defer(&d->pickup->service->loop, &d->next);
 }
 
@@ -408,6 +434,7 @@ drops_open(struct pickup *p, struct why *why)
 	    .fd = -1,
 	    .pipe = -1,
 	    .waiting = map_new(),
+	    .told = map_new(),
 	    .next = {.on_round_end = on_next, .arg = d}
         };
 	buf_init(&d->frame, PACKET_MAX);

@@ -88,6 +88,18 @@ copy(int to)
 	}
 }
 
+/* pickup reads by the folder's group: 0 where the file has it, or gets it (root, without our setgid
+ * bit); else -1 with errno. */
+static int
+give_group(int dir, int fd)
+{
+	struct stat folder, file;
+
+	if (fstat(dir, &folder) == -1 || fstat(fd, &file) == -1)
+		return -1;
+	return file.st_gid == folder.st_gid ? 0 : fchown(fd, (uid_t)-1, folder.st_gid);
+}
+
 int
 main(void)
 {
@@ -112,8 +124,8 @@ main(void)
 		return give_up(path);
 	/* 1. the content is on the disk; 2. so is its final name (the folder cannot be opened for a
 	 * sync of its own) */
-	if (copy(fd) == -1 || fsync(fd) == -1 || renameat(dir, draft, dir, final) == -1 ||
-	    syncfs(fd) == -1) {
+	if (give_group(dir, fd) == -1 || copy(fd) == -1 || fsync(fd) == -1 ||
+	    renameat(dir, draft, dir, final) == -1 || syncfs(fd) == -1) {
 		int status = give_up(path);
 		unlinkat(dir, draft, 0);
 		unlinkat(dir, final, 0);

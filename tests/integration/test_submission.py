@@ -5,10 +5,11 @@ import os
 import re
 import shutil
 import subprocess
+import time
 
 import pytest
 
-from conftest import USERS, free_port, message, wait_until
+from conftest import USERS, free_port, message, root_only, wait_until
 
 USER = USERS[0]
 
@@ -178,6 +179,38 @@ def test_mail_waits_in_the_maildrop_while_the_suite_is_down(suite):
     wait_until(lambda: not os.listdir(f"{suite.root}/spool/maildrop"), what="empty maildrop")
     large = suite.wait_mail(1, having=b"dropped-large")[0][1]
     assert large.count(b"x" * 70 + b"\n") == 3000
+
+
+@root_only
+def test_the_maildrop_helper_without_its_group(suite):
+    """What it writes can be read by pickup, or it does not say that it wrote it."""
+    suite.start()
+    suite.stop()
+    helper = f"{suite.root}/libexec/kingpost/maildrop"
+    os.chmod(helper, 0o755)
+    suite.sendmail("-i", USER, input=message("by-root"))
+    done = subprocess.run(["setpriv", f"--reuid={USER}", "--regid=nogroup", "--clear-groups", f"{suite.root}/sbin/sendmail", "-i", USER],
+                          input=message("by-a-user"), text=True, capture_output=True)
+    assert done.returncode == 75 and "cannot be kept" in done.stderr
+    assert len(os.listdir(f"{suite.root}/spool/maildrop")) == 1
+    suite.start_again()
+    assert os.stat(helper).st_mode & 0o7777 == 0o2755, "scripts/run puts it right"
+    suite.wait_mail(1, having=b"by-root")
+
+
+@root_only
+def test_a_waiting_drop_is_logged_once(suite):
+    suite.start("maildrop_retry_delay = 1s")
+    suite.stop()
+    suite.sendmail("-i", USER, input=message("unreadable"))
+    drop, = os.listdir(f"{suite.root}/spool/maildrop")
+    os.chmod(f"{suite.root}/spool/maildrop/{drop}", 0o600)
+    suite.start_again()
+    suite.wait_log(f"maildrop: {drop} waits: open: Permission denied")
+    time.sleep(3)
+    assert suite.log().count(f"maildrop: {drop} waits") == 1
+    os.chmod(f"{suite.root}/spool/maildrop/{drop}", 0o640)
+    suite.wait_mail(1, having=b"unreadable")
 
 
 def test_rubbish_in_the_maildrop_is_kept_and_holds_up_nothing(suite):
