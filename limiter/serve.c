@@ -201,7 +201,7 @@ on_verify(struct chan *ch, const struct chan_head *head, union msg_any *msg)
 		chan_fail(ch, "an address with a control character");
 		return;
 	}
-	verify_ask(l, ch, head, msg->verify.address, msg->verify.peek != 0, &answer);
+	verify_ask(l, ch, head, msg->verify.address, (enum verify_mode)msg->verify.mode, &answer);
 	if (answer.probe)
 		chan_reply(ch, head, MSG_PROBE, &probe);
 	if (!answer.waits)

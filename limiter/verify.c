@@ -237,7 +237,7 @@ is_old(const struct limiter *l, const struct fact *fact)
 
 void
 verify_ask(struct limiter *l, void *who, const struct chan_head *head, struct str address,
-    bool peek, struct verify_answer *answer)
+    enum verify_mode mode, struct verify_answer *answer)
 {
 	char room[MSG_ADDRESS_MAX + 1];
 	struct str key = fold(address, room);
@@ -246,17 +246,17 @@ verify_ask(struct limiter *l, void *who, const struct chan_head *head, struct st
 	*answer = (struct verify_answer){0};
 	if (fact != NULL) {
 		say(answer, status_of(fact), fact->text);
-		if (!peek && is_old(l, fact))
+		if (mode != VERIFY_PEEK && is_old(l, fact))
 			(void)probe_begin(l, who, key, &answer->probe);
 		return;
 	}
-	say(answer, VERIFY_UNKNOWN, peek ? "not verified yet" : in_progress);
-	if (peek)
+	say(answer, VERIFY_UNKNOWN, in_progress);
+	if (mode == VERIFY_PEEK)
 		return;
 	struct pending *p = probe_begin(l, who, key, &answer->probe);
 	if (p == NULL)
 		say(answer, VERIFY_UNKNOWN, "too many addresses are being verified");
-	else
+	else if (mode == VERIFY_WAIT)
 		answer->waits = wait_for(l->verifies, p, who, head);
 }
 

@@ -33,9 +33,10 @@ struct verifies *verifies_new(verify_answer_fn *answer);
 void verifies_free(struct verifies **vp);
 
 /* What is known of the address. One that is not known, or whose result is old, is to be probed by
- * the first who asks; the others wait with him. `peek`: nothing is begun, nobody waits. */
+ * the first who asks; the others wait with him. `mode` says who does not
+ * wait, or begins nothing. */
 void verify_ask(struct limiter *l, void *who, const struct chan_head *head, struct str address,
-    bool peek, struct verify_answer *answer);
+    enum verify_mode mode, struct verify_answer *answer);
 
 /* A probe is over. One that failed does not take a good result away before its time. */
 void verify_result(

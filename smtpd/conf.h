@@ -150,6 +150,17 @@ struct smtpd_conf {
 	int64_t unknown_virtual_alias_reject_code;
 	int64_t unknown_virtual_mailbox_reject_code;
 	int64_t unknown_relay_recipient_reject_code;
+	int64_t unverified_sender_reject_code;
+	int64_t unverified_sender_defer_code;
+	int64_t unverified_recipient_reject_code;
+	int64_t unverified_recipient_defer_code;
+	char *unverified_sender_reject_reason;
+	char *unverified_recipient_reject_reason;
+	int64_t unverified_sender_tempfail_action;
+	int64_t unverified_recipient_tempfail_action;
+	char *address_verify_sender;
+	int64_t address_verify_poll_count;
+	int64_t address_verify_poll_delay;
 	int64_t smtpd_policy_service_timeout;
 	int64_t smtpd_policy_service_max_idle;
 	int64_t smtpd_policy_service_retry_delay;
@@ -160,6 +171,8 @@ struct smtpd_conf {
 
 	/* AUTH */
 	bool smtpd_sasl_auth_enable;
+	int64_t smtpd_sasl_type; /* these two are keeper's: settings/logins.c */
+	char *smtpd_sasl_path;
 	bool smtpd_tls_auth_only;
 	bool broken_sasl_auth_clients;
 	bool smtpd_sasl_authenticated_header;

@@ -18,7 +18,15 @@
 
 struct map;
 
-enum fact_kind { FACT_DNS, FACT_TABLE, FACT_ROUTE, FACT_POLICY, FACT_GREY, FACT_SLEEP };
+enum fact_kind {
+	FACT_DNS,
+	FACT_TABLE,
+	FACT_ROUTE,
+	FACT_POLICY,
+	FACT_GREY,
+	FACT_SLEEP,
+	FACT_VERIFY
+};
 
 enum { TYPE_A = 1, TYPE_NS = 2, TYPE_PTR = 12, TYPE_MX = 15, TYPE_TXT = 16, TYPE_AAAA = 28 };
 
@@ -52,6 +60,8 @@ struct fact {
 	char *code; /* of an unknown one; `text` says why */
 	/* greylist */
 	bool refused; /* `why` */
+	/* address verification; `text` is the reason */
+	enum verify_status verified;
 };
 
 void fact_question_clear(struct fact_question *q);

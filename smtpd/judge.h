@@ -19,6 +19,7 @@
 
 struct judge;
 struct policy_request;
+struct verify_question;
 
 enum verdict {
 	VERDICT_DUNNO,
@@ -92,6 +93,7 @@ struct judge {
 	struct chan *ch;
 	uint32_t request;
 	struct policy_request *policy;
+	struct verify_question *verify;
 	bool asking, answered; /* greylist_ask() is at work, and has answered at once */
 	struct event ev_timer; /* where there is no session */
 	bool timed, starting;
@@ -129,6 +131,7 @@ const struct fact *judge_table(
 const struct fact *judge_route(struct judge *j, struct str address);
 const struct fact *judge_policy(struct judge *j, unsigned server, struct str request);
 const struct fact *judge_grey(struct judge *j);
+const struct fact *judge_verified(struct judge *j, struct str address);
 /* Whether the sleep with this number is over. */
 bool judge_slept(struct judge *j, unsigned number, int64_t ms);
 
@@ -181,5 +184,6 @@ rule_fn rule_rbl, rule_rhsbl, rule_dnswl;                 /* restrict_rbl.c */
 rule_fn rule_access, rule_ccert_access, rule_host_access; /* restrict_access.c */
 rule_fn rule_policy;                                      /* policy.c */
 rule_fn rule_spf;                                         /* restrict_spf.c */
+rule_fn rule_unverified_sender, rule_unverified_rcpt;     /* restrict_verify.c */
 
 #endif

@@ -17,6 +17,7 @@
 #include "smtpd/policy.h"
 #include "smtpd/restrict.h"
 #include "smtpd/session.h"
+#include "smtpd/verify.h"
 
 enum { FACTS_MAX = 2000 };
 
@@ -99,6 +100,14 @@ judge_grey(struct judge *j)
 	return fact_find(j, &q);
 }
 
+const struct fact *
+judge_verified(struct judge *j, struct str address)
+{
+	struct fact_question q = {.kind = FACT_VERIFY, .name = str_dup(address)};
+
+	return fact_find(j, &q);
+}
+
 bool
 judge_slept(struct judge *j, unsigned number, int64_t ms)
 {
@@ -117,6 +126,7 @@ judge_question_drop(struct judge *j)
 	j->ch = NULL;
 	j->request = 0;
 	policy_cancel(&j->policy);
+	verify_cancel(&j->verify);
 	fact_free(&j->answer);
 	if (j->timed)
 		evtimer_del(&j->ev_timer);
@@ -148,6 +158,20 @@ on_no_fact(struct judge *j, const char *text)
 }
 
 static void
+on_verified(void *arg, enum verify_status status, const char *text)
+{
+	struct judge *j = arg;
+	struct fact *f = fact_new();
+
+	j->verify = NULL;
+	f->failed = text == NULL;
+	f->verified = status;
+	free(f->text);
+	f->text = xstrdup(text != NULL ? text : "");
+	on_fact(j, f);
+}
+
+static void
 judge_expired(struct judge *j)
 {
 	if (j->starting) {
@@ -165,6 +189,8 @@ judge_expired(struct judge *j)
 	j->want = want;
 	if (want.kind == FACT_POLICY)
 		on_no_fact(j, "policy server: no answer in time");
+	else if (want.kind == FACT_VERIFY)
+		on_verified(j, VERIFY_UNKNOWN, "Address verification in progress");
 	else
 		on_no_fact(j, "no answer in time");
 }
@@ -323,6 +349,23 @@ ask_grey(struct judge *j)
 	return j->answered;
 }
 
+/* The probe's result ends the wait; what a test would begin it only looks at. */
+static bool
+ask_verify(struct judge *j)
+{
+	int64_t patience = verify_patience(j->server);
+	enum verify_mode mode = j->s == NULL    ? VERIFY_PEEK
+				: patience == 0 ? VERIFY_NOW
+						: VERIFY_WAIT;
+
+	j->verify = verify_ask(j->server->restrictions->verifier, j->trace, str_from(j->want.name),
+	    mode, on_verified, j);
+	if (j->verify == NULL)
+		return no_fact_now(j, "nobody to ask");
+	judge_wait(j, mode == VERIFY_WAIT ? patience : j->server->conf->smtpd_limiter_timeout);
+	return false;
+}
+
 bool
 judge_ask(struct judge *j)
 {
@@ -351,6 +394,8 @@ judge_ask(struct judge *j)
 		return false;
 	case FACT_GREY:
 		return ask_grey(j);
+	case FACT_VERIFY:
+		return ask_verify(j);
 	case FACT_SLEEP:
 		if (j->s != NULL)
 			judge_wait(j, q->ms);

@@ -24,6 +24,7 @@
 #include "smtpd/routes.h"
 #include "smtpd/session.h"
 #include "smtpd/tls.h"
+#include "smtpd/verify.h"
 
 /* --- lists --- */
 
@@ -133,6 +134,21 @@ end_deferred(struct judge *j, enum verdict v)
 	return VERDICT_REJECT;
 }
 
+/* The sender of our address probes, at home here: those who verify it must find it. */
+static bool
+to_prober(struct judge *j)
+{
+	unsigned class = j->who.route != NULL ? j->who.route->class : CLASS_NONE;
+
+	if (class == CLASS_NONE || class == CLASS_REMOTE ||
+	    !verify_is_prober(j->server->restrictions->verifier, str_from(j->who.route->address)))
+		return false;
+	if (j->explain != NULL)
+		(void)!buf_printf(j->explain,
+		    "address_verify_sender: %s: no restriction is asked\n", j->who.rcpt);
+	return true;
+}
+
 static enum verdict
 judge_rcpt(struct judge *j)
 {
@@ -142,6 +158,8 @@ judge_rcpt(struct judge *j)
 	const enum access_stage late[] = {first ? AT_RELAY : AT_RCPT, first ? AT_RCPT : AT_RELAY};
 	enum verdict v = VERDICT_DUNNO;
 
+	if (to_prober(j))
+		return judge_unlisted_rcpt(j);
 	if (conf->smtpd_delay_reject)
 		v = ask_lists(j, early, NELEM(early));
 	if (v == VERDICT_DUNNO)
@@ -426,6 +444,7 @@ restrict_start(struct server *server, struct why *why)
 	server->restrictions = r;
 	TAILQ_INIT(&r->trials);
 	r->policy = policy_new(server);
+	r->verifier = verifier_new(server);
 	r->warned = map_new();
 	if (networks_parse(&r->backup, &conf->permit_mx_backup_networks, why) == -1)
 		return -1;
@@ -452,5 +471,6 @@ restrict_stop(struct server *server)
 		access_list_clear(&r->at[i]);
 	networks_clear(&r->backup);
 	policy_free(&r->policy);
+	verifier_free(&r->verifier);
 	free(r);
 }

@@ -14,11 +14,13 @@
 
 struct policy;
 struct trial;
+struct verifier;
 
 struct restrictions {
 	struct access_rules_list at[AT_COUNT];
 	struct networks backup;     /* permit_mx_backup_networks */
 	struct policy *policy;      /* the servers that lists name */
+	struct verifier *verifier;  /* asks limiter about addresses */
 	struct map *warned;         /* what has been warned of, and when (int64_t, owned) */
 	TAILQ_HEAD(, trial) trials; /* `kingpost smtp test` under way */
 };

@@ -11,6 +11,7 @@ static const char *const tls_grades[] = {"high", "medium", NULL};
 static const char *const eecdh_grades[] = {"auto", "strong", "ultra", NULL};
 static const char *const bare_newline_words[] = {"yes", "reject", "normalize", "no", NULL};
 
+static const char *const sasl_types[] = {"kingpost", "dovecot", "checkpassword", NULL};
 static const char *const dsn_clients_words[] = {"authenticated", "all", NULL};
 
 #define TIME(name, def, min, max, help) SETTING_TIME_ROW(smtpd_conf, name, def, min, max, help)
@@ -222,6 +223,26 @@ static const struct setting rows[] = {
 	"reply code: an unknown recipient in virtual_mailbox_domains"),
     INT(unknown_relay_recipient_reject_code, "550", 400, 599,
 	"reply code: an unknown recipient in relay_domains"),
+    INT(unverified_sender_reject_code, "450", 400, 599,
+	"reply code: reject_unverified_sender, where the sender's address takes no mail"),
+    INT(unverified_sender_defer_code, "450", 400, 499, "... where that could not be told"),
+    INT(unverified_recipient_reject_code, "450", 400, 599,
+	"reply code: reject_unverified_recipient, where the address takes no mail"),
+    INT(unverified_recipient_defer_code, "450", 400, 499, "... where that could not be told"),
+    TEXT(unverified_sender_reject_reason, "",
+	"reject_unverified_sender: what the reply says instead of what the probe found"),
+    TEXT(unverified_recipient_reject_reason, "", "the same for reject_unverified_recipient"),
+    SETTING_WORD_ROW(smtpd_conf, unverified_sender_tempfail_action, "$reject_tempfail_action",
+	tempfail_words, "what reject_unverified_sender does that cannot tell"),
+    SETTING_WORD_ROW(smtpd_conf, unverified_recipient_tempfail_action, "$reject_tempfail_action",
+	tempfail_words, "the same for reject_unverified_recipient"),
+    TEXT(address_verify_sender, "$double_bounce_sender",
+	"sender of address probes, at myorigin where it has no domain; no restriction applies to "
+	"mail for it here; empty or <>: the null sender"),
+    INT(address_verify_poll_count, "3", 1, 1000,
+	"a client waits for a probe at most so many times address_verify_poll_delay; 1, or under "
+	"stress: not at all"),
+    TIME(address_verify_poll_delay, "3s", 1, 60 * 1000, "see address_verify_poll_count"),
     TIME(smtpd_policy_service_timeout, "100s", 1000, 3600 * 1000,
 	"longest wait for a policy server's answer"),
     TIME(smtpd_policy_service_max_idle, "300s", 1000, 3600 * 1000,
@@ -236,6 +257,11 @@ static const struct setting rows[] = {
     TEXT(smtpd_policy_service_policy_context, "", "the attribute policy_context"),
 
     BOOL(smtpd_sasl_auth_enable, "no", "offer AUTH, with what keeper has (smtpd_sasl_type)"),
+    SETTING_WORD_ROW(smtpd_conf, smtpd_sasl_type, "kingpost", sasl_types,
+	"who knows the accounts of the service: kingpost (kingpost user ...), dovecot "
+	"(smtpd_sasl_path), checkpassword (checkpassword_command)"),
+    TEXT(smtpd_sasl_path, "unix:/run/dovecot/auth-client",
+	"Dovecot's auth socket: unix:PATH, PATH or inet:ADDRESS:PORT"),
     BOOL(smtpd_tls_auth_only, "yes", "offer AUTH in encrypted sessions only"),
     LIST(smtpd_sasl_security_options, "noanonymous",
 	"what a mechanism must not have to be offered: noplaintext, noactive, nodictionary, "

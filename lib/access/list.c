@@ -42,12 +42,10 @@ static const struct {
 static const struct {
 	const char *name, *text;
 } refused[] = {
-    {"reject_maps_rbl",             "is gone from Postfix, too: write reject_rbl_client ZONE"   },
+    {"reject_maps_rbl",         "is gone from Postfix, too: write reject_rbl_client ZONE"   },
     {"permit_naked_ip_address",
-     "would let any client pass that says an address: write permit_mynetworks"                  },
-    {"check_relay_domains",         "is gone from Postfix, too: write reject_unauth_destination"},
-    {"reject_unverified_sender",    "is not supported: there are no address probes"             },
-    {"reject_unverified_recipient", "is not supported: there are no address probes"             },
+     "would let any client pass that says an address: write permit_mynetworks"              },
+    {"check_relay_domains",     "is gone from Postfix, too: write reject_unauth_destination"},
 };
 
 static const struct {

@@ -77,6 +77,7 @@ enum rule_relay {
 	R(UNAUTH_LOGIN_MISMATCH, "reject_unauthenticated_sender_login_mismatch", NONE, SENDER,    \
 	    NEVER)                                                                                \
 	R(KNOWN_LOGIN_MISMATCH, "reject_known_sender_login_mismatch", NONE, SENDER, NEVER)        \
+	R(UNVERIFIED_SENDER, "reject_unverified_sender", NONE, SENDER, NEVER)                     \
 	R(SPF_FAIL, "reject_spf_fail", SPF, SENDER, NEVER)                                        \
 	R(CHECK_SPF, "check_spf", SPF, SENDER, NEVER)                                             \
 	/* the recipient */                                                                       \
@@ -87,6 +88,7 @@ enum rule_relay {
 	R(NON_FQDN_RCPT, "reject_non_fqdn_recipient", NONE, RCPT, NEVER)                          \
 	R(UNKNOWN_RCPT_DOMAIN, "reject_unknown_recipient_domain", NONE, RCPT, NEVER)              \
 	R(UNLISTED_RCPT, "reject_unlisted_recipient", NONE, RCPT, NEVER)                          \
+	R(UNVERIFIED_RCPT, "reject_unverified_recipient", NONE, RCPT, NEVER)                      \
 	R(MULTI_RCPT_BOUNCE, "reject_multi_recipient_bounce", NONE, NOTHING, NEVER)               \
 	/* lists in DNS */                                                                        \
 	R(RBL_CLIENT, "reject_rbl_client", ZONE, NOTHING, NEVER)                                  \

@@ -166,15 +166,15 @@ enum mail_edit {
 };
 
 /*
- * "Show it to me, before MAIL_COMMIT": `size` octets of content have been sent, and `kept` says that
- * whoever sent them still has them. The answer is MAIL_SHOWN, or REFUSED by what checks say.
+ * "Show it to me, before MAIL_COMMIT": `size` octets of content have been sent, and `kept` says
+ * that whoever sent them still has them. The answer is MAIL_SHOWN, or REFUSED by what checks say.
  */
 #define MSG_MAIL_LOOK_FIELDS(F) F(U64, size, 0) F(U64, kept, 1)
 /*
- * The message as it will be delivered, without our own trace field. `same`: it is what was sent, and
- * still there. Otherwise it stands in `content`, a file to be read, from `offset` on; or, without a
- * file, has come by MAIL_DATA before this. `header`: the octets of it before the empty line.
- * `discard`: it will be thrown away, nobody needs to look.
+ * The message as it will be delivered, without our own trace field. `same`: it is what was sent,
+ * and still there. Otherwise it stands in `content`, a file to be read, from `offset` on; or,
+ * without a file, has come by MAIL_DATA before this. `header`: the octets of it before the empty
+ * line. `discard`: it will be thrown away, nobody needs to look.
  */
 #define MSG_MAIL_SHOWN_FIELDS(F)     \
 	F(STR, queue_id, MSG_ID_MAX) \
@@ -186,8 +186,8 @@ enum mail_edit {
 	F(FD, content, 0)
 /*
  * After MAIL_SHOWN: what comes now, by MAIL_DATA or the pipe `content`, takes the place of the
- * header (its first `header` octets, the empty line not included), and where `body` says so the rest
- * of it that of the body. MAIL_COMMIT then counts these octets.
+ * header (its first `header` octets, the empty line not included), and where `body` says so the
+ * rest of it that of the body. MAIL_COMMIT then counts these octets.
  */
 #define MSG_MAIL_REPLACE_FIELDS(F) F(U64, header, 0) F(U64, body, 1) F(FD, content, 0)
 #define MSG_MAIL_COMMIT_FIELDS(F) F(U64, size, 0)
@@ -569,15 +569,21 @@ enum sign_scheme {
 #define MSG_USAGE_IS_FIELDS(F) F(U64, hold, 1) F(STR, reason, MSG_TEXT_MAX)
 #define MSG_USAGE_FAILED_FIELDS(F) F(STR, login, 256) F(U64, count, 0)
 /*
- * Does mail to `address` get through? Answer: VERIFIED, at once or when a probe has its result;
- * before it PROBE, where this asker is the one to submit the probe. `peek`: what is known, without
- * a probe. PROBE_RESULT: what became of a probe; from smtpd, one that could not be submitted.
+ * Does mail to `address` get through? Answer: VERIFIED, at once or (VERIFY_WAIT) when a probe has
+ * its result; before it PROBE, where this asker is the one to submit the probe. PROBE_RESULT: what
+ * became of a probe; from smtpd, one that could not be submitted.
  */
-#define MSG_VERIFY_FIELDS(F) F(STR, address, MSG_ADDRESS_MAX) F(U64, peek, 1)
+#define MSG_VERIFY_FIELDS(F) F(STR, address, MSG_ADDRESS_MAX) F(U64, mode, 2)
 #define MSG_PROBE_FIELDS(F)
 #define MSG_VERIFIED_FIELDS(F) F(U64, status, 3) F(STR, text, MSG_TEXT_MAX)
 #define MSG_PROBE_RESULT_FIELDS(F) \
 	F(STR, address, MSG_ADDRESS_MAX) F(U64, status, 3) F(STR, text, MSG_TEXT_MAX)
+
+enum verify_mode {
+	VERIFY_WAIT,
+	VERIFY_NOW,  /* what is known; a probe is begun where it is due */
+	VERIFY_PEEK, /* what is known, and nothing is begun */
+};
 
 enum verify_status {
 	VERIFY_UNKNOWN, /* there is no result yet; `text` says why */
