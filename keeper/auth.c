@@ -10,8 +10,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "keeper/backend.h"
 #include "keeper/checkpassword.h"
-#include "keeper/dovecot.h"
 #include "keeper/passwords.h"
 #include "keeper/sasl.h"
 #include "lib/base/clock.h"
@@ -26,63 +26,34 @@ enum { ROUNDS_MAX = 16, LOGIN_MAX = 255 };
 /* --- what is offered --- */
 
 static void
-add_word(struct buf *b, const char *word)
-{
-	if (buf_printf(b, "%s%s", b->n > 0 ? " " : "", word) == -1)
-		log_warning("too many mechanisms: %s is not offered", word);
-}
-
-static void
-add_mechanism(struct buf *names, struct buf *plain, const struct mechanism *m)
-{
-	add_word(names, m->name);
-	if (m->plain)
-		add_word(plain, m->name);
-}
-
-/* The suite's own mechanisms that the type has; checkpassword needs the password itself. */
-static bool
-has_mechanism(const struct auth *a, const struct mechanism *m)
-{
-	return a->k->conf->smtpd_sasl_type == AUTH_KINGPOST || m->plain;
-}
-
-static void
-list_own(const struct auth *a, struct buf *names, struct buf *plain)
-{
-	for (const struct mechanism *m = sasl_mechanisms; m->name != NULL; m++)
-		if (has_mechanism(a, m))
-			add_mechanism(names, plain, m);
-	add_mechanism(names, plain, &external_mechanism);
-}
-
-static void
 send_offer(const struct auth *a, struct chan *ch)
 {
+	const struct backend *b = backend_of(a, ch);
 	struct msg_auth_offered msg = {
-	    .mechanisms = str_from(a->mechanisms), .plain = str_from(a->plain)};
+	    .mechanisms = str_from(b != NULL ? b->mechanisms : NULL),
+	    .plain = str_from(b != NULL ? b->plain : NULL),
+	};
 
 	if (chan_send(ch, 0, 0, MSG_AUTH_OFFERED, &msg) == -1)
 		chan_fail(ch, "no room for AUTH_OFFERED");
 }
 
-void
-auth_offer(struct auth *a)
+/* To the services of one backend, or, where that is NULL, to all. */
+static void
+send_offers(const struct auth *a, const struct backend *b)
 {
-	struct buf names = {.max = MECHANISMS_MAX}, plain = {.max = MECHANISMS_MAX};
 	struct chan *ch;
 
-	if (a->dovecot != NULL)
-		dovecot_list(a->dovecot, &names, &plain);
-	else
-		list_own(a, &names, &plain);
-	bool same = str_is(buf_view(&names), a->mechanisms != NULL ? a->mechanisms : "");
-	free(a->mechanisms);
-	free(a->plain);
-	a->mechanisms = buf_steal(&names);
-	a->plain = buf_steal(&plain);
-	for (size_t i = 0; !same && (ch = service_peer_at(a->k->s, PROGRAM_SMTPD, i)) != NULL; i++)
-		send_offer(a, ch);
+	for (size_t i = 0; (ch = service_peer_at(a->k->s, PROGRAM_SMTPD, i)) != NULL; i++)
+		if (b == NULL || backend_of(a, ch) == b)
+			send_offer(a, ch);
+}
+
+void
+auth_offer(struct backend *b)
+{
+	if (backend_list(b))
+		send_offers(b->auth, b);
 }
 
 void
@@ -90,23 +61,6 @@ auth_greet(struct keeper *k, struct chan *ch)
 {
 	if (k->auth != NULL)
 		send_offer(k->auth, ch);
-}
-
-static const struct mechanism *
-find_own(const struct auth *a, const char *name)
-{
-	for (const struct mechanism *m = sasl_mechanisms; m->name != NULL; m++)
-		if (strcmp(m->name, name) == 0 && has_mechanism(a, m))
-			return m;
-	return strcmp(external_mechanism.name, name) == 0 ? &external_mechanism : NULL;
-}
-
-static const struct mechanism *
-find(const struct auth *a, const char *name)
-{
-	if (a->dovecot != NULL)
-		return dovecot_has(a->dovecot, name) ? &dovecot_mechanism : NULL;
-	return find_own(a, name);
 }
 
 /* --- an exchange --- */
@@ -121,6 +75,7 @@ exchange_free(struct exchange *x)
 	checks_drop(x);
 	TAILQ_REMOVE(&x->auth->exchanges, x, link);
 	x->auth->n--;
+	backend_drop(&x->backend);
 	buf_free_secret(&x->password);
 	buf_free(&x->binding);
 	free(x->name);
@@ -143,13 +98,15 @@ on_late(evutil_socket_t fd, short what, void *arg)
 }
 
 static struct exchange *
-exchange_new(
-    struct auth *a, struct chan *ch, const struct chan_head *head, const struct msg_auth_start *m)
+exchange_new(struct backend *b, struct chan *ch, const struct chan_head *head,
+    const struct msg_auth_start *m)
 {
+	struct auth *a = b->auth;
 	struct exchange *x = xcalloc(1, sizeof *x);
 
 	*x = (struct exchange){
 	    .auth = a,
+	    .backend = backend_hold(b),
 	    .ch = ch,
 	    .head = *head,
 	    .name = str_dup(m->mechanism),
@@ -310,8 +267,13 @@ on_auth_start(struct chan *ch, const struct chan_head *head, union msg_any *msg)
 		refuse_new(ch, head, "too many logins at the same time");
 		return;
 	}
-	struct exchange *x = exchange_new(a, ch, head, m);
-	x->how = find(a, x->name);
+	struct backend *b = backend_of(a, ch);
+	if (b == NULL) {
+		refuse_new(ch, head, "nobody knows the accounts of this service");
+		return;
+	}
+	struct exchange *x = exchange_new(b, ch, head, m);
+	x->how = backend_mechanism(b, x->name);
 	if (x->how == NULL)
 		exchange_fail_temp(x, "the mechanism is not available now");
 	else
@@ -374,6 +336,7 @@ auth_start(struct keeper *k, struct why *why)
 
 	a->k = k;
 	TAILQ_INIT(&a->exchanges);
+	TAILQ_INIT(&a->backends);
 	k->auth = a;
 	if (gsasl_init(&a->gsasl) != GSASL_OK)
 		return why_temp(why, NULL, "libgsasl does not start");
@@ -390,11 +353,10 @@ void
 auth_reload(struct keeper *k)
 {
 	struct auth *a = k->auth;
-	bool wanted = k->conf->smtpd_sasl_type == AUTH_DOVECOT;
+	struct backend *b;
 
-	if (!wanted || !dovecot_is_at(a->dovecot, k->conf->smtpd_sasl_path))
-		dovecot_free(&a->dovecot);
-	if (wanted && a->dovecot == NULL)
-		a->dovecot = dovecot_new(a);
-	auth_offer(a);
+	backends_reload(a);
+	TAILQ_FOREACH (b, &a->backends, link)
+		(void)backend_list(b); /* all are told anew */
+	send_offers(a, NULL);
 }

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: ISC */
 /*
- * Logins: one exchange a client, led by its mechanism, decided by a backend (smtpd_sasl_type):
+ * Logins: one exchange a client, led by its mechanism, decided by the service's backend:
  *
  *	begin, respond -> exchange_challenge(), or a decision: exchange_ok(), exchange_fail()
  *
@@ -20,16 +20,14 @@
 #include "lib/base/buf.h"
 #include "lib/chan/chan.h"
 
+struct backend;
 struct checks;
-struct dovecot;
 struct exchange;
+struct map;
 struct passwords;
 struct why;
 
 enum { MECHANISM_MAX = 20, MECHANISMS_MAX = 500, AUTH_DATA_MAX = 12288 };
-
-/* smtpd_sasl_type */
-enum auth_type { AUTH_KINGPOST, AUTH_DOVECOT, AUTH_CHECKPASSWORD };
 
 /* A way to prove who one is. */
 struct mechanism {
@@ -47,12 +45,13 @@ struct auth {
 	Gsasl *gsasl;
 	struct passwords *passwords; /* users' database, and threads for hashes: passwords.c */
 	struct checks *checks;       /* checkpassword programs: checkpassword.c */
-	struct dovecot *dovecot;     /* NULL: not our type */
-	char *mechanisms, *plain;    /* as offered last */
+	TAILQ_HEAD(, backend) backends;
+	struct map *services; /* backends by service; counted */
 };
 
 struct exchange {
 	struct auth *auth;
+	struct backend *backend; /* counted */
 	TAILQ_ENTRY(exchange) link;
 	struct chan *ch; /* smtpd */
 	struct chan_head head;
@@ -86,8 +85,8 @@ void auth_reload(struct keeper *k);
 
 /* A new smtpd: hears what there is to offer. */
 void auth_greet(struct keeper *k, struct chan *ch);
-/* Tells all of them, where it has changed. */
-void auth_offer(struct auth *a);
+/* Tells those of the backend's services, where it has changed. */
+void auth_offer(struct backend *b);
 /* Exchanges of a channel that is gone. */
 void auth_gone(struct keeper *k, struct chan *ch);
 

@@ -12,8 +12,7 @@ struct keeper_conf {
 	int64_t keeper_exchanges_max;
 	int64_t keeper_auth_timeout;
 	int64_t checkpassword_concurrency_limit;
-	int64_t smtpd_sasl_type;
-	char *smtpd_sasl_path;
+	struct setting_list sasl_services;
 	char *smtpd_sasl_local_domain;
 	int64_t tls_file_check_interval;
 };

@@ -19,6 +19,7 @@
 #include <unistd.h>
 
 #include "keeper/auth.h"
+#include "keeper/backend.h"
 #include "keeper/dovecot_line.h"
 #include "lib/base/base64.h"
 #include "lib/base/clock.h"
@@ -41,8 +42,7 @@ enum {
 enum dovecot_state { DOVECOT_DOWN, DOVECOT_ASKING, DOVECOT_GREETING, DOVECOT_READY };
 
 struct dovecot {
-	struct auth *auth;
-	char *path; /* smtpd_sasl_path at the start */
+	struct backend *backend;
 	enum dovecot_state state;
 	struct chan *master; /* who is asked */
 	uint32_t request;
@@ -93,11 +93,13 @@ fail_all(struct dovecot *d)
 {
 	struct exchange *x, *next;
 
-	for (x = TAILQ_FIRST(&d->auth->exchanges); x != NULL; x = next) {
+	for (x = TAILQ_FIRST(&d->backend->auth->exchanges); x != NULL; x = next) {
 		next = TAILQ_NEXT(x, link);
-		if (x->how == &dovecot_mechanism && x->waiting)
+		if (x->backend != d->backend || x->how != &dovecot_mechanism)
+			continue;
+		if (x->waiting)
 			exchange_fail_temp(x, "the connection to Dovecot is lost");
-		else if (x->how == &dovecot_mechanism)
+		else
 			x->dovecot_id = 0; /* the client has the word */
 	}
 }
@@ -108,12 +110,12 @@ lose(struct dovecot *d, const char *reason)
 	bool was_ready = d->state == DOVECOT_READY;
 
 	if (!d->complained)
-		log_warning("dovecot: %s: %s", d->path, reason);
+		log_warning("dovecot: %s: %s", d->backend->path, reason);
 	d->complained = true;
 	disconnect(d);
 	fail_all(d);
 	if (was_ready)
-		auth_offer(d->auth);
+		auth_offer(d->backend);
 	timer_set(d, d->back_off);
 	d->back_off = d->back_off * 2 < BACK_OFF_MAX_MS ? d->back_off * 2 : BACK_OFF_MAX_MS;
 }
@@ -205,7 +207,7 @@ put_request(const struct exchange *x, struct buf *b)
 static void
 begin(struct exchange *x, bool has_initial, struct str initial)
 {
-	struct dovecot *d = x->auth->dovecot;
+	struct dovecot *d = x->backend->dovecot;
 	struct buf line = {.max = 4 * AUTH_DATA_MAX};
 
 	x->dovecot_id = ++d->next_id != 0 ? d->next_id : ++d->next_id;
@@ -221,7 +223,7 @@ begin(struct exchange *x, bool has_initial, struct str initial)
 static void
 respond(struct exchange *x, struct str data)
 {
-	struct dovecot *d = x->auth->dovecot;
+	struct dovecot *d = x->backend->dovecot;
 	struct buf line = {.max = 4 * AUTH_DATA_MAX};
 
 	if (d == NULL || x->dovecot_id == 0) {
@@ -239,7 +241,7 @@ respond(struct exchange *x, struct str data)
 static void
 drop(struct exchange *x)
 {
-	struct dovecot *d = x->auth->dovecot;
+	struct dovecot *d = x->backend->dovecot;
 
 	if (d == NULL || d->state != DOVECOT_READY || x->dovecot_id == 0)
 		return;
@@ -255,8 +257,9 @@ find(struct dovecot *d, uint32_t id)
 {
 	struct exchange *x;
 
-	TAILQ_FOREACH (x, &d->auth->exchanges, link)
-		if (x->how == &dovecot_mechanism && x->dovecot_id == id && x->waiting)
+	TAILQ_FOREACH (x, &d->backend->auth->exchanges, link)
+		if (x->backend == d->backend && x->how == &dovecot_mechanism &&
+		    x->dovecot_id == id && x->waiting)
 			return x;
 	return NULL;
 }
@@ -324,7 +327,7 @@ on_done(struct dovecot *d)
 	d->back_off = BACK_OFF_MIN_MS;
 	d->complained = false;
 	log_info("dovecot: connected, mechanisms: %s", buf_cstr(&d->names));
-	auth_offer(d->auth);
+	auth_offer(d->backend);
 }
 
 /* False: the connection has been given up. */
@@ -396,9 +399,10 @@ on_connected(void *arg, const struct chan_head *head, union msg_any *msg)
 		free(text);
 		return;
 	}
+	event_assign(&d->ev_read, d->backend->auth->k->s->loop.base, d->fd, EV_READ | EV_PERSIST,
+	    on_readable, d);
 	event_assign(
-	    &d->ev_read, d->auth->k->s->loop.base, d->fd, EV_READ | EV_PERSIST, on_readable, d);
-	event_assign(&d->ev_write, d->auth->k->s->loop.base, d->fd, EV_WRITE, on_writable, d);
+	    &d->ev_write, d->backend->auth->k->s->loop.base, d->fd, EV_WRITE, on_writable, d);
 	d->state = DOVECOT_GREETING;
 	if (fd_nonblock(d->fd) == -1 || event_add(&d->ev_read, NULL) == -1 ||
 	    event_add(&d->ev_write, NULL) == -1 ||
@@ -409,14 +413,14 @@ on_connected(void *arg, const struct chan_head *head, union msg_any *msg)
 static void
 connect_now(struct dovecot *d)
 {
-	const char *path = d->path;
+	const char *path = d->backend->path;
 	bool is_inet = strncmp(path, "inet:", 5) == 0, is_unix = strncmp(path, "unix:", 5) == 0;
 	char *target = xasprintf("%s%s", is_inet || is_unix ? "" : "unix:", path);
 	struct msg_connect msg = {.target = str_from(target)};
 
 	d->state = DOVECOT_ASKING;
-	timer_set(d, d->auth->k->conf->keeper_auth_timeout);
-	d->master = service_master(d->auth->k->s);
+	timer_set(d, d->backend->auth->k->conf->keeper_auth_timeout);
+	d->master = service_master(d->backend->auth->k->s);
 	if (d->master != NULL)
 		d->request = chan_call(d->master, 0, MSG_CONNECT, &msg, on_connected, d);
 	free(target);
@@ -425,13 +429,12 @@ connect_now(struct dovecot *d)
 }
 
 struct dovecot *
-dovecot_new(struct auth *a)
+dovecot_new(struct backend *b)
 {
 	struct dovecot *d = xcalloc(1, sizeof *d);
 
 	*d = (struct dovecot){
-	    .auth = a,
-	    .path = xstrdup(a->k->conf->smtpd_sasl_path),
+	    .backend = b,
 	    .fd = -1,
 	    .back_off = BACK_OFF_MIN_MS,
 	};
@@ -439,7 +442,7 @@ dovecot_new(struct auth *a)
 	buf_init(&d->out, OUT_MAX);
 	buf_init(&d->names, MECHANISMS_MAX);
 	buf_init(&d->plain, MECHANISMS_MAX);
-	evtimer_assign(&d->timer, a->k->s->loop.base, on_timer, d);
+	evtimer_assign(&d->timer, b->auth->k->s->loop.base, on_timer, d);
 	timer_set(d, 0);
 	return d;
 }
@@ -456,14 +459,8 @@ dovecot_free(struct dovecot **dp)
 	*dp = NULL;
 	buf_free(&d->names);
 	buf_free(&d->plain);
-	free(d->path);
+	free(d->backend->path);
 	free(d);
-}
-
-bool
-dovecot_is_at(const struct dovecot *d, const char *path)
-{
-	return d != NULL && strcmp(d->path, path) == 0;
 }
 
 bool

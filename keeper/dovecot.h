@@ -5,17 +5,14 @@
 
 #include <stdbool.h>
 
-struct auth;
+struct backend;
 struct buf;
 struct dovecot;
 struct mechanism;
 
-/* Connects to smtpd_sasl_path, and again whenever it is lost. */
-struct dovecot *dovecot_new(struct auth *a);
+/* Connects to the backend's path, and again whenever it is lost. Freed when no exchange has it. */
+struct dovecot *dovecot_new(struct backend *b);
 void dovecot_free(struct dovecot **dp);
-
-/* Whether it is there, and is the one at this path. */
-bool dovecot_is_at(const struct dovecot *d, const char *path);
 
 /* What it has announced; nothing while it is away. */
 bool dovecot_has(const struct dovecot *d, const char *mechanism);

@@ -10,6 +10,7 @@
 #include <string.h>
 
 #include "keeper/auth.h"
+#include "keeper/backend.h"
 #include "keeper/checkpassword.h"
 #include "lib/base/clock.h"
 #include "lib/base/layout.h"
@@ -220,7 +221,7 @@ check_here(struct exchange *x)
 void
 passwords_check(struct exchange *x)
 {
-	if (x->auth->k->conf->smtpd_sasl_type == AUTH_CHECKPASSWORD)
+	if (x->backend->type == AUTH_CHECKPASSWORD)
 		checks_begin(x);
 	else
 		check_here(x);

@@ -2,8 +2,6 @@
 /* The settings of keeper, one row each. */
 #include "keeper/conf.h"
 
-static const char *const sasl_types[] = {"kingpost", "dovecot", "checkpassword", NULL};
-
 static const struct setting rows[] = {
     SETTING_INT_ROW(keeper_conf, keeper_queue_max, "1000", 1, 1000000,
 	"most passwords that wait to be checked; those beyond are told to come again"),
@@ -15,11 +13,9 @@ static const struct setting rows[] = {
 	"longest wait for one answer of a thread, Dovecot or a checkpassword program"),
     SETTING_INT_ROW(keeper_conf, checkpassword_concurrency_limit, "20", 1, 10000,
 	"most checkpassword programs at the same time"),
-    SETTING_WORD_ROW(keeper_conf, smtpd_sasl_type, "kingpost", sasl_types,
-	"who knows the accounts: kingpost (kingpost user ...), dovecot (smtpd_sasl_path), "
-	"checkpassword (checkpassword_command)"),
-    SETTING_TEXT_ROW(keeper_conf, smtpd_sasl_path, "unix:/run/dovecot/auth-client",
-	"Dovecot's auth socket: unix:PATH, PATH or inet:ADDRESS:PORT"),
+    SETTING_LIST_ROW(keeper_conf, sasl_services, "",
+	"who knows the accounts of which service, in braces: service, smtpd_sasl_type and "
+	"smtpd_sasl_path; made by master from what the services say"),
     SETTING_TEXT_ROW(keeper_conf, smtpd_sasl_local_domain, "",
 	"the domain of logins that name none, with smtpd_sasl_type = kingpost"),
     SETTING_TIME_ROW(keeper_conf, tls_file_check_interval, "60s", 100, 24 * 3600 * 1000,

@@ -43,11 +43,14 @@ make_fingerprint(struct config *config, size_t service)
 	    .config = config, .service = service, .text = {.max = FINGERPRINT_MAX}};
 
 	config_each_row(config, service, add_row, &f);
-	/* router and tables are also told which tables others may ask */
+	/* router and tables are also told which tables others may ask, keeper whose logins they are
+	 */
 	if (strcmp(config_service_program(config, service), "router") == 0)
 		settings_access_tables(config, &f.text);
 	if (strcmp(config_service_program(config, service), "tables") == 0)
 		settings_remote_tables(config, &f.text);
+	if (strcmp(config_service_program(config, service), "keeper") == 0)
+		settings_sasl_services(config, &f.text);
 	return buf_steal(&f.text);
 }
 

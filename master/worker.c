@@ -338,6 +338,9 @@ send_row(const struct settings *table, const struct setting *row, void *arg)
 		settings_remote_tables(
 		    w->master->config, &tables); /* it has those of its own, too */
 		msg.value = buf_view(&tables);
+	} else if (w->program == PROGRAM_KEEPER && strcmp(row->name, "sasl_services") == 0) {
+		settings_sasl_services(w->master->config, &tables);
+		msg.value = buf_view(&tables);
 	}
 	if (chan_send(w->ch, 0, 0, MSG_SETTING, &msg) == -1)
 		log_error("%s: cannot be told setting %s", w->name, row->name);

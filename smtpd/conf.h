@@ -32,6 +32,11 @@ struct smtpd_conf {
 	bool smtpd_peername_lookup;
 	bool smtpd_forbid_unauth_pipelining;
 	int64_t smtpd_forbid_bare_newline;
+	struct setting_list smtpd_forbid_bare_newline_exclusions;
+	int64_t smtpd_forbid_bare_newline_reject_code;
+	struct setting_list smtpd_forbidden_commands;
+	struct setting_list smtpd_noop_commands;
+	char *smtpd_reject_footer;
 	struct setting_list smtpd_discard_ehlo_keywords;
 	int64_t smtpd_recipient_limit;
 	int64_t smtpd_soft_error_limit;

@@ -36,6 +36,17 @@ static const struct setting rows[] = {
     SETTING_WORD_ROW(smtpd_conf, smtpd_forbid_bare_newline, "yes", bare_newline_words,
 	"a CR or LF that stands alone: yes and reject end the session, normalize and no turn a LF "
 	"into CRLF and a CR into a blank; none is ever passed on"),
+    LIST(smtpd_forbid_bare_newline_exclusions, "",
+	"networks of clients that smtpd_forbid_bare_newline treats as normalize does"),
+    INT(smtpd_forbid_bare_newline_reject_code, "550", 400, 599,
+	"reply code of smtpd_forbid_bare_newline"),
+    LIST(smtpd_forbidden_commands, "CONNECT, GET, POST",
+	"commands of other protocols: the session ends at once"),
+    LIST(smtpd_noop_commands, "", "commands that are answered 250 and do nothing, whatever they are"),
+    SETTING_COMMAND_ROW(smtpd_conf, smtpd_reject_footer, "",
+	"one more line of each 4xx and 5xx reply (\\n begins another, \\c before all continues the "
+	"reply's own line); $client, $client_address, $client_name, $client_port, $helo_name, "
+	"$localtime, $recipient, $sender, $server_name and ${name?text} are filled in"),
     LIST(smtpd_discard_ehlo_keywords, "",
 	"extensions that are not offered: pipelining, size, 8bitmime, smtputf8, chunking, dsn, "
 	"enhancedstatuscodes"),

@@ -509,6 +509,7 @@ class Peer:
         self.base = tempfile.mkdtemp(prefix="kp-peer-", dir="/var/tmp")
         os.chmod(self.base, 0o755)
         self.path, self.answer, self.handshake, self.connections, self.said = f"{self.base}/auth", answer, handshake, 0, []
+        self.open = []
         self.listener = socket.socket(socket.AF_UNIX)
         self.listener.bind(self.path)
         os.chmod(self.path, 0o666)
@@ -522,6 +523,7 @@ class Peer:
             except OSError:
                 return
             self.connections += 1
+            self.open.append(s)
             threading.Thread(target=self.serve, args=(s,), daemon=True).start()
 
     def serve(self, s):
@@ -534,6 +536,13 @@ class Peer:
                     if answer is None:
                         return
                     s.sendall(answer)
+
+    def stop(self):
+        self.listener.shutdown(socket.SHUT_RDWR)
+        self.listener.close()
+        for s in self.open:
+            with contextlib.suppress(OSError):
+                s.shutdown(socket.SHUT_RDWR)
 
     def end(self):
         self.listener.close()
