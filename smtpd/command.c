@@ -379,6 +379,25 @@ end_after_junk(struct session *s)
 	return end_after_errors(s);
 }
 
+static bool
+in_list(const struct setting_list *list, struct str verb)
+{
+	for (size_t i = 0; i < list->n; i++)
+		if (str_caseis(verb, list->items[i]))
+			return true;
+	return false;
+}
+
+/* Somebody speaks another protocol, or has a browser do so. */
+static void
+end_forbidden(struct session *s, struct str line)
+{
+	log_warning("non-SMTP command from %s[%s]: %.*s", s->client_name, s->client_addr,
+	    STR_ARG(str_sub(line, 0, 100)));
+	session_reply(s, 221, "2.7.0", "Error: I can break rules, too. Goodbye.");
+	session_end_lingering(s);
+}
+
 /* One line without its end. `more`: the client has already sent what follows. */
 static void
 run(struct session *s, struct str line, bool more)
@@ -393,7 +412,11 @@ run(struct session *s, struct str line, bool more)
 	count(&s->counts[s->command - commands]);
 	if (end_after_junk(s))
 		return;
-	if (pipelined_wrongly(s, more))
+	if (in_list(&s->server->conf->smtpd_forbidden_commands, verb))
+		end_forbidden(s, line);
+	else if (in_list(&s->server->conf->smtpd_noop_commands, verb))
+		session_reply(s, 250, "2.0.0", "Ok");
+	else if (pipelined_wrongly(s, more))
 		command_improper_pipelining(s);
 	else if ((s->command->flags & CMD_PLAIN) == 0 && smtpd_tls_missing(s))
 		session_reply(s, 530, "5.7.0", "Must issue a STARTTLS command first");
@@ -424,24 +447,40 @@ has_control(struct str line)
 	return false;
 }
 
+bool
+command_strict_newlines(const struct session *s)
+{
+	int64_t policy = s->server->conf->smtpd_forbid_bare_newline;
+
+	return !s->local && !s->lenient &&
+	       (policy == BARE_NEWLINE_YES || policy == BARE_NEWLINE_REJECT);
+}
+
+void
+command_bare_newline(struct session *s, const char *stage, const char *which)
+{
+	int64_t smtp = s->server->conf->smtpd_forbid_bare_newline_reject_code;
+	struct why why;
+
+	if (smtp < 500)
+		why_temp(&why, "4.5.2", "Error: bare %s received", which);
+	else
+		why_perm(&why, "5.5.2", "Error: bare %s received", which);
+	why.smtp = (int)smtp;
+	session_reject(s, stage, STR_EMPTY, &why);
+	session_end_lingering(s);
+}
+
 /* A LF, or a CR inside the line, that stands alone. Returns whether that ended the session. */
 static bool
 bare_newline(struct session *s, const char *which)
 {
-	int64_t policy = s->server->conf->smtpd_forbid_bare_newline;
-	struct why why;
-	char text[80];
-
-	if (s->local || (policy != BARE_NEWLINE_YES && policy != BARE_NEWLINE_REJECT))
+	if (!command_strict_newlines(s))
 		return false;
-	snprintf(text, sizeof text, "Error: bare %s received", which);
-	why_perm(&why, "5.5.2", "%s", text);
-	why.smtp = 550;
 	s->command = find(STR_EMPTY);
 	s->failed = false;
 	count(&s->counts[s->command - commands]);
-	session_reject(s, "unknown", STR_EMPTY, &why);
-	session_end_lingering(s);
+	command_bare_newline(s, "unknown", which);
 	return true;
 }
 

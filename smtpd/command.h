@@ -44,6 +44,10 @@ void command_failed(struct session *s);
 /* Ends a session whose client did not wait for a reply. */
 void command_improper_pipelining(struct session *s);
 
+/* Whether a CR or LF that stands alone ends this session; and its end, with a reply. */
+bool command_strict_newlines(const struct session *s);
+void command_bare_newline(struct session *s, const char *stage, const char *which);
+
 /* Where the session stands, for "lost connection after RCPT". */
 void command_where(const struct session *s, char *out, size_t size);
 bool command_is_quit(const struct command *command);

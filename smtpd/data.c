@@ -32,17 +32,9 @@ static bool
 refuse_bare_newline(struct session *s)
 {
 	const struct dot_decoder *d = &s->tx->decoder;
-	int64_t policy = s->server->conf->smtpd_forbid_bare_newline;
-	struct why why;
-
-	if ((!d->bare_cr && !d->bare_lf) || s->local)
+	if ((!d->bare_cr && !d->bare_lf) || !command_strict_newlines(s))
 		return false;
-	if (policy != BARE_NEWLINE_YES && policy != BARE_NEWLINE_REJECT)
-		return false;
-	why_perm(&why, "5.5.2", "Error: bare %s received", d->bare_lf ? "<LF>" : "<CR>");
-	why.smtp = 550;
-	session_reject(s, s->command->verb, STR_EMPTY, &why);
-	session_end_lingering(s);
+	command_bare_newline(s, s->command->verb, d->bare_lf ? "<LF>" : "<CR>");
 	return true;
 }
 

@@ -14,6 +14,7 @@
 #include "lib/conf/setting.h"
 #include "lib/mail/address.h"
 #include "lib/mail/dnsbl.h"
+#include "lib/mail/template.h"
 #include "smtpd/judge.h"
 
 enum { REPLY_MAX = 510 };
@@ -28,10 +29,19 @@ struct listing {
 
 /* --- the reply --- */
 
+/* What the texts of replies may name. */
+struct reply_names {
+	const struct judge *j;
+	const struct listing *l;
+	const char *reason;
+};
+
 static const char *
-macro(const struct judge *j, const struct listing *l, struct str name, const char *reason,
-    char *room, size_t size)
+reply_value(void *arg, struct str name, char *room, size_t size)
 {
+	const struct reply_names *names = arg;
+	const struct judge *j = names->j;
+	const struct listing *l = names->l;
 	const struct smtpd_conf *conf = j->server->conf;
 
 	if (str_is(name, "rbl_code"))
@@ -43,7 +53,7 @@ macro(const struct judge *j, const struct listing *l, struct str name, const cha
 	else if (str_is(name, "rbl_domain"))
 		snprintf(room, size, "%s", l->list.zone);
 	else if (str_is(name, "rbl_reason") || str_is(name, "rbl_txt"))
-		snprintf(room, size, "%s", reason);
+		snprintf(room, size, "%s", names->reason);
 	else if (str_is(name, "client"))
 		judge_client(j, room, size);
 	else if (str_is(name, "client_address"))
@@ -59,47 +69,6 @@ macro(const struct judge *j, const struct listing *l, struct str name, const cha
 	else
 		room[0] = '\0';
 	return room;
-}
-
-/* $name, ${name}, ${name?text}, ${name:text}; the text may hold macros of its own, one level. */
-static void
-expand(const struct judge *j, const struct listing *l, struct str text, const char *reason,
-    unsigned depth, struct buf *out)
-{
-	char room[REPLY_MAX];
-
-	for (size_t i = 0; i < text.n;) {
-		if (text.p[i] != '$' || i + 1 == text.n) {
-			(void)!buf_byte(out, text.p[i++]); /* what is over is cut */
-			continue;
-		}
-		if (text.p[++i] == '$') {
-			(void)!buf_byte(out, text.p[i++]);
-			continue;
-		}
-		bool braced = text.p[i] == '{';
-		size_t at = i + braced, n = 0;
-		while (at + n < text.n &&
-		       (text.p[at + n] == '_' || (text.p[at + n] >= 'a' && text.p[at + n] <= 'z')))
-			n++;
-		const char *value = macro(j, l, str_sub(text, at, n), reason, room, sizeof room);
-		i = at + n;
-		if (!braced) {
-			(void)!buf_puts(out, value);
-			continue;
-		}
-		size_t end = i;
-		int open = 1;
-		while (end < text.n && (open += (text.p[end] == '{') - (text.p[end] == '}')) > 0)
-			end++;
-		char op = i < end ? text.p[i] : '}';
-		struct str inner = i < end ? str_sub(text, i + 1, end - i - 1) : STR_EMPTY;
-		if (op == '}')
-			(void)!buf_puts(out, value);
-		else if ((op == '?') == (value[0] != '\0') && depth < 4)
-			expand(j, l, inner, reason, depth + 1, out);
-		i = end < text.n ? end + 1 : end;
-	}
 }
 
 /* The list's own template, from rbl_reply_maps. */
@@ -142,8 +111,9 @@ refuse_listed(struct judge *j, const struct access_rule *rule, const struct list
 	if (v != VERDICT_OK)
 		return v;
 	char *reason = txt->n > 0 ? str_dup(txt->records[0].data) : xstrdup("");
+	struct reply_names names = {j, l, reason};
 	buf_init(&reply, REPLY_MAX);
-	expand(j, l, template, reason, 0, &reply);
+	template_expand(template, reply_value, &names, &reply);
 	free(reason);
 	char *text = buf_steal(&reply);
 	struct action a = action_parse(str_from(text));

@@ -8,10 +8,12 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "lib/base/io.h"
@@ -231,7 +233,42 @@ server_open(struct service *service, struct why *why)
 
 	if (early == NULL)
 		service->state = early = xcalloc(1, sizeof *early);
+	tzset(); /* dates in replies */
 	return smtpd_tls_open(service->conf, &early->ca, why);
+}
+
+/* Lists of networks, and where they are. */
+static const struct {
+	size_t networks, list;
+} network_lists[] = {
+#define NETWORKS(member, setting)                                                     \
+	{                                                                             \
+		offsetof(struct server, member), offsetof(struct smtpd_conf, setting) \
+	}
+    NETWORKS(trusted, common.mynetworks),
+    NETWORKS(exempt, smtpd_client_event_limit_exceptions),
+    NETWORKS(lenient, smtpd_forbid_bare_newline_exclusions),
+    NETWORKS(xclient_hosts, smtpd_authorized_xclient_hosts),
+    NETWORKS(xforward_hosts, smtpd_authorized_xforward_hosts),
+    NETWORKS(proxy_hosts, smtpd_upstream_proxy_hosts),
+#undef NETWORKS
+};
+
+static struct networks *
+networks_at(struct server *server, size_t i)
+{
+	return (struct networks *)((char *)server + network_lists[i].networks);
+}
+
+static int
+parse_networks(struct server *server, struct why *why)
+{
+	for (size_t i = 0; i < NELEM(network_lists); i++) {
+		const void *list = (const char *)server->conf + network_lists[i].list;
+		if (networks_parse(networks_at(server, i), list, why) == -1)
+			return -1;
+	}
+	return 0;
 }
 
 int
@@ -257,15 +294,7 @@ server_start(struct service *service, struct why *why)
 	TAILQ_INIT(&server->listeners);
 	TAILQ_INIT(&server->sessions);
 	service->state = server;
-	if (networks_parse(&server->trusted, &server->conf->common.mynetworks, why) == -1 ||
-	    networks_parse(
-		&server->exempt, &server->conf->smtpd_client_event_limit_exceptions, why) == -1 ||
-	    networks_parse(
-		&server->xclient_hosts, &server->conf->smtpd_authorized_xclient_hosts, why) == -1 ||
-	    networks_parse(&server->xforward_hosts, &server->conf->smtpd_authorized_xforward_hosts,
-		why) == -1 ||
-	    networks_parse(&server->proxy_hosts, &server->conf->smtpd_upstream_proxy_hosts, why) ==
-		-1 ||
+	if (parse_networks(server, why) == -1 ||
 	    override_parse(
 		&server->overrides, &server->conf->common.receive_override_options, why) == -1 ||
 	    screen_open(server, why) == -1 || milter_open(server, why) == -1 ||
@@ -299,12 +328,9 @@ server_free(struct server **sp)
 	close_listeners(server);
 	restrict_stop(server);
 	smtpd_tls_stop(server);
-	networks_clear(&server->trusted);
 	auth_stop(server);
-	networks_clear(&server->exempt);
-	networks_clear(&server->xclient_hosts);
-	networks_clear(&server->xforward_hosts);
-	networks_clear(&server->proxy_hosts);
+	for (size_t i = 0; i < NELEM(network_lists); i++)
+		networks_clear(networks_at(server, i));
 	screen_close(server);
 	milter_close(server);
 	map_free(&server->names, free);

@@ -34,6 +34,7 @@
 #include "smtpd/command.h"
 #include "smtpd/data.h"
 #include "smtpd/envelope.h"
+#include "smtpd/footer.h"
 #include "smtpd/haproxy.h"
 #include "smtpd/limits.h"
 #include "smtpd/routes.h"
@@ -46,6 +47,7 @@ enum {
 	OUT_MAX = 256 * 1024,
 	OUT_PAUSE = 16 * 1024, /* so many unread replies stop the taking */
 	LINGER_MS = 2000,
+	TEXT_MAX = 1100, /* of a reply's line */
 };
 
 static void run(struct session *s);
@@ -143,36 +145,43 @@ flush_soon(struct session *s)
 	loop_defer(s->server->loop, &s->flush);
 }
 
-static void add_reply(struct session *s, const char *head, const char *fmt, va_list ap)
-    KP_PRINTF(3, 0);
-
 static void
-add_reply(struct session *s, const char *head, const char *fmt, va_list ap)
+add_line(struct session *s, int smtp, char sep, const char *code, const char *text)
 {
-	char text[1100];
+	size_t at = s->out.n;
 
-	vsnprintf(text, sizeof text, fmt, ap);
-	for (char *p = text; *p != '\0'; p++)
-		if ((unsigned char)*p < ' ' || *p == 0x7f)
-			*p = '?';
-	if (buf_printf(&s->out, "%s%s\r\n", head, text) == -1)
+	if (buf_printf(&s->out, "%03d%c%s%s%s\r\n", smtp, sep, code != NULL ? code : "",
+		code != NULL ? " " : "", text) == -1) {
 		session_lost(s, "replies not read");
+		return;
+	}
+	for (; at + 2 < s->out.n; at++)
+		if ((unsigned char)s->out.p[at] < ' ' || s->out.p[at] == 0x7f)
+			s->out.p[at] = '?';
 	flush_soon(s);
+}
+
+void
+session_reply_last(struct session *s, int smtp, const char *code, const char *text)
+{
+	add_line(s, smtp, ' ', code, text);
 }
 
 void
 session_reply(struct session *s, int smtp, const char *code, const char *fmt, ...)
 {
-	char head[24];
+	char text[TEXT_MAX];
 	va_list ap;
 
 	if (s->state == ST_CLOSING)
 		return;
-	snprintf(head, sizeof head, "%03d %s%s", smtp, code != NULL ? code : "",
-	    code != NULL ? " " : "");
 	va_start(ap, fmt);
-	add_reply(s, head, fmt, ap);
+	vsnprintf(text, sizeof text, fmt, ap);
 	va_end(ap);
+	if (smtp >= 400 && *s->server->conf->smtpd_reject_footer != '\0')
+		footer_reply(s, smtp, code, text);
+	else
+		session_reply_last(s, smtp, code, text);
 	if (smtp >= 400 && smtp != 421 && !s->failed) {
 		s->failed = true;
 		command_failed(s);
@@ -182,13 +191,13 @@ session_reply(struct session *s, int smtp, const char *code, const char *fmt, ..
 void
 session_reply_more(struct session *s, int smtp, const char *fmt, ...)
 {
-	char head[8];
+	char text[TEXT_MAX];
 	va_list ap;
 
-	snprintf(head, sizeof head, "%03d-", smtp);
 	va_start(ap, fmt);
-	add_reply(s, head, fmt, ap);
+	vsnprintf(text, sizeof text, fmt, ap);
 	va_end(ap);
+	add_line(s, smtp, '-', NULL, text);
 }
 
 void
@@ -212,8 +221,8 @@ session_reply_why(struct session *s, const struct why *why)
 	    "%s", why->text);
 }
 
-void
-session_reject(struct session *s, const char *stage, struct str recipient, const struct why *why)
+static void
+log_reject(const struct session *s, const char *stage, struct str recipient, const struct why *why)
 {
 	char reply[1000];
 
@@ -232,6 +241,12 @@ session_reject(struct session *s, const char *stage, struct str recipient, const
 	};
 	log_event(s->trace, EV_REJECT, &ev);
 	metric_add(METRIC_REJECTED, 1);
+}
+
+void
+session_reject(struct session *s, const char *stage, struct str recipient, const struct why *why)
+{
+	log_reject(s, stage, recipient, why);
 	session_reply_why(s, why);
 	if (strcmp(why->code, "5.1.1") == 0)
 		limits_unknown_recipient(s);
@@ -563,6 +578,7 @@ session_set_client(struct session *s, const struct sockaddr_storage *sa)
 	set_address(s, s->addr);
 	s->trusted = networks_match(&server->trusted, s->addr);
 	s->exempt = networks_match(&server->exempt, s->addr);
+	s->lenient = networks_match(&server->lenient, s->addr);
 	s->may_xclient = networks_match(&server->xclient_hosts, s->addr);
 	s->may_xforward = networks_match(&server->xforward_hosts, s->addr);
 	s->auth_excepted = networks_match(&server->auth_exceptions, s->addr);
@@ -638,7 +654,8 @@ session_greet_again(struct session *s)
 	stage_begin(s, STAGE_CONNECT, on_connect_judged);
 }
 
-/* A refusal before the handshake has no words that the client could read. */
+/* A refusal before the handshake has no words that the client could read, and costs no handshake.
+ */
 static void
 on_wrapped_judged(struct session *s, const struct why *why)
 {
@@ -646,7 +663,7 @@ on_wrapped_judged(struct session *s, const struct why *why)
 		smtpd_tls_begin(s);
 		return;
 	}
-	log_warning("%s[%s]: %s", s->client_name, s->client_addr, why->text);
+	log_reject(s, "CONNECT", STR_EMPTY, why);
 	session_end(s);
 }
 

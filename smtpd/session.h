@@ -33,10 +33,12 @@ void session_enter(struct session *s, enum state state);
 const char *session_state_name(enum state state);
 
 /* One line of a reply: session_reply() is the last or only one, session_reply_more() is followed by
- * another. `code` NULL: no enhanced code. */
+ * another. `code` NULL: no enhanced code. A refusal gets smtpd_reject_footer, and is counted;
+ * session_reply_last() is a line and no more. */
 void session_reply(struct session *s, int smtp, const char *code, const char *fmt, ...)
     KP_PRINTF(4, 5);
 void session_reply_more(struct session *s, int smtp, const char *fmt, ...) KP_PRINTF(3, 4);
+void session_reply_last(struct session *s, int smtp, const char *code, const char *text);
 void session_reply_why(struct session *s, const struct why *why);
 /* A line whose text is ours and as long as it likes: a challenge. */
 void session_reply_long(struct session *s, int smtp, struct str text);

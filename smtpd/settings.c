@@ -42,7 +42,8 @@ static const struct setting rows[] = {
 	"reply code of smtpd_forbid_bare_newline"),
     LIST(smtpd_forbidden_commands, "CONNECT, GET, POST",
 	"commands of other protocols: the session ends at once"),
-    LIST(smtpd_noop_commands, "", "commands that are answered 250 and do nothing, whatever they are"),
+    LIST(smtpd_noop_commands, "",
+	"commands that are answered 250 and do nothing, whatever they are"),
     SETTING_COMMAND_ROW(smtpd_conf, smtpd_reject_footer, "",
 	"one more line of each 4xx and 5xx reply (\\n begins another, \\c before all continues the "
 	"reply's own line); $client, $client_address, $client_name, $client_port, $helo_name, "

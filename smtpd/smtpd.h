@@ -76,6 +76,7 @@ struct server {
 	int reserve_fd;  /* given up to accept and refuse when descriptors run out */
 	struct networks xclient_hosts, xforward_hosts, proxy_hosts;
 	struct networks exempt;          /* from the limits of clients */
+	struct networks lenient;         /* from smtpd_forbid_bare_newline */
 	struct milter_list *milter_list; /* smtpd_milters */
 	unsigned overrides;              /* enum override: receive_override_options */
 	size_t milter_held;              /* octets of content that are held for them */
@@ -177,6 +178,7 @@ struct session {
 	uint16_t client_port;
 	bool exempt;  /* in smtpd_client_event_limit_exceptions */
 	bool trusted; /* in mynetworks, or a caller on this machine */
+	bool lenient; /* in smtpd_forbid_bare_newline_exclusions */
 	bool local;   /* `sendmail -bs`: uid and origin are known */
 	bool counted; /* limiter counts it among those of its network */
 	bool esmtp;
@@ -236,6 +238,7 @@ struct session {
 
 	/* what limiter and the tests before the greeting say */
 	struct limits *limits;
+	bool met; /* asked about before the handshake of implicit TLS */
 	struct screen *screen;
 	struct why *screened; /* each recipient is refused with it; NULL: passed */
 	struct chan *harvest; /* asked about unknown recipients */
