@@ -223,6 +223,18 @@ on_answer(void *arg, const struct chan_head *head, union msg_any *msg)
 
 /* --- questions --- */
 
+/* What is asked at a stage. Implicit TLS: who connects is judged before its handshake, and not a
+ * second time behind it. */
+static unsigned
+stages_at(struct session *s, enum stage stage)
+{
+	bool wrapped = stage == STAGE_STARTTLS && s->state == ST_CONNECT;
+	bool again = stage == STAGE_CONNECT && s->met;
+
+	s->met = wrapped;
+	return wrapped ? STAGE_CONNECT | STAGE_STARTTLS : again ? 0 : (unsigned)stage;
+}
+
 static void
 ask(struct session *s, const struct limit *row, enum msg_type type, const void *msg)
 {
@@ -237,13 +249,13 @@ ask(struct session *s, const struct limit *row, enum msg_type type, const void *
 }
 
 static void
-ask_rows(struct session *s, enum stage stage)
+ask_rows(struct session *s, unsigned stages)
 {
 	char key[300];
 
 	for (size_t i = 0; i < NELEM(limits); i++) {
 		const struct limit *row = &limits[i];
-		if (row->stage != stage || limit_value(s, row) == 0 ||
+		if ((row->stage & stages) == 0 || limit_value(s, row) == 0 ||
 		    !limit_key(s, row, key, sizeof key))
 			continue;
 		struct msg_tally msg = {
@@ -298,21 +310,22 @@ ask_usage(struct session *s)
 static enum gate_answer
 judge(struct session *s, enum stage stage, KP_UNUSED struct why *why)
 {
+	unsigned stages = stages_at(s, stage);
 	struct chan *limiter;
 
-	if (limits_exempt(s) && s->login == NULL)
+	if (stages == 0 || (limits_exempt(s) && s->login == NULL))
 		return GATE_PASS;
 	limiter = service_peer(s->server->service, PROGRAM_LIMITER, 0);
 	if (limiter == NULL)
 		return GATE_PASS;
 	s->limits = xcalloc(1, sizeof *s->limits);
 	s->limits->limiter = limiter;
-	if (stage == STAGE_CONNECT && !limits_exempt(s)) {
+	if ((stages & STAGE_CONNECT) != 0 && !limits_exempt(s)) {
 		struct msg_block_find msg = {
 		    .address = str_from(s->client_addr), .login = STR_EMPTY};
 		ask(s, NULL, MSG_BLOCK_FIND, &msg);
 	}
-	ask_rows(s, stage);
+	ask_rows(s, stages);
 	if (stage == STAGE_CONTENT && s->login != NULL)
 		ask_usage(s);
 	if (s->limits->n == 0) {
