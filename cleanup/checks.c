@@ -2,10 +2,10 @@
 /*
  * Lines go to router many at a time and come back in any order; they are acted on in the order of
  * the message. Invariant: `lines` holds what has not been acted on, the first of it is not answered
- * yet; `changes` are in the order of their places. Places are those of the content as it came in.
+ * yet; `changes` are in the order of their places. Places are those of the content as it came in,
+ * of which `text` holds what comes at `base` and behind.
  *
- * Content in memory is changed there. Of a large message only the header is, before it goes to its
- * file; what is changed behind that becomes pieces of the envelope, and the file stays as it is.
+ * What is not judged yet stays in memory; a file gets it with all changes made.
  */
 #include "cleanup/checks.h"
 
@@ -18,13 +18,16 @@
 #include "cleanup/intake.h"
 #include "cleanup/mime.h"
 #include "cleanup/transaction.h"
+#include "lib/base/map.h"
 #include "lib/base/mem.h"
 #include "lib/base/panic.h"
 #include "lib/log/log.h"
+#include "lib/mail/header.h"
 
 enum {
 	IN_FLIGHT_MAX = 256,
 	BUSY_LINES = 2000, /* so many wait: no more content is read */
+	BUSY_OCTETS = 512 * 1024,
 	CHANGES_MAX = 100000,
 	LINE_SHOWN = 200,
 };
@@ -54,8 +57,9 @@ struct checks {
 	size_t nlines, in_flight;
 	bool passed; /* PASS: no more is looked at */
 	struct change *changes;
-	size_t nchanges, size, made; /* the first `made` are in the content */
-	int64_t grown;               /* by those */
+	size_t nchanges, size, made; /* the first `made` are done */
+	struct buf *text;
+	uint64_t base;
 };
 
 static const struct setting_list *
@@ -68,6 +72,8 @@ tables_of(const struct cleanup_conf *conf, enum mime_kind kind)
 		return &conf->mime_header_checks;
 	case MIME_NESTED_HEADER:
 		return &conf->nested_header_checks;
+	case MIME_MILTER_HEADER:
+		return &conf->milter_header_checks;
 	case MIME_BODY:
 	case MIME_KINDS:
 		break;
@@ -138,7 +144,8 @@ log_action(
 		    tx_text(t, t->client_addr));
 	else
 		snprintf(origin, sizeof origin, "local");
-	log_info("%s: %s: %s %s from %s; from=<%s>%s%s%s%s%s%s%s%s%s%.*s", t->id, word,
+	log_info("%s: %s%s: %s %s from %s; from=<%s>%s%s%s%s%s%s%s%s%s%.*s", t->id,
+	    line->kind == MIME_MILTER_HEADER ? "milter-header-" : "", word,
 	    line->kind == MIME_BODY ? "body" : "header", shown, origin, tx_text(t, t->sender),
 	    t->nrcpts > 0 ? " to=<" : "",
 	    t->nrcpts > 0 ? tx_text(t, t->rcpts[t->nrcpts - 1].address) : "",
@@ -150,7 +157,10 @@ log_action(
 static int
 broken(const struct check_line *line, struct str action, const char *what, struct why *why)
 {
-	log_warning("%s: %s: \"%.*s\"", line->kind == MIME_BODY ? "body_checks" : "header_checks",
+	log_warning("%s: %s: \"%.*s\"",
+	    line->kind == MIME_BODY            ? "body_checks"
+	    : line->kind == MIME_MILTER_HEADER ? "milter_header_checks"
+					       : "header_checks",
 	    what, STR_ARG(action));
 	return why_temp(why, "4.3.5", "Server configuration error");
 }
@@ -495,7 +505,7 @@ wanted(const struct transaction *t)
 	const struct cleanup_conf *conf = t->c->conf;
 	bool any = false;
 
-	for (enum mime_kind kind = MIME_HEADER; kind < MIME_KINDS; kind++)
+	for (enum mime_kind kind = MIME_HEADER; kind <= MIME_BODY; kind++)
 		any |= tables_of(conf, kind)->n > 0;
 	if (!any || (t->env.flags & MAIL_NO_CHECKS) != 0)
 		return false;
@@ -516,6 +526,7 @@ checks_begin(struct transaction *t)
 		return;
 	struct checks *k = xcalloc(1, sizeof *k);
 	k->t = t;
+	k->text = &t->content;
 	TAILQ_INIT(&k->lines);
 	mime_begin(&k->mime, on_line, k, (size_t)conf->mime_nesting_limit,
 	    (size_t)conf->mime_boundary_length_limit, (size_t)conf->common.header_size_limit);
@@ -563,83 +574,145 @@ checks_header_pending(const struct transaction *t)
 bool
 checks_busy(const struct transaction *t)
 {
-	return t->checks != NULL && t->checks->nlines >= BUSY_LINES;
+	const struct checks *k = t->checks;
+
+	return k != NULL &&
+	       (k->nlines >= BUSY_LINES || (k->nlines > 0 && t->content.n > BUSY_OCTETS));
 }
 
-/* The content with all changes made that have not been made yet. */
-static int
-make(struct checks *k, struct str content, struct buf *out)
+/* Where what is not judged begins: a line that waits for its answer, or has not ended yet. */
+static uint64_t
+judged_to(const struct checks *k)
 {
-	size_t at = 0;
+	const struct check_line *first = TAILQ_FIRST(&k->lines);
 
-	for (; k->made < k->nchanges; k->made++) {
-		const struct change *c = &k->changes[k->made];
-		struct str text = str_from(c->text);
-		if (c->offset < at || c->offset + c->size > content.n)
-			panic("checks: a change outside the content");
-		if (buf_str(out, str_sub(content, at, (size_t)c->offset - at)) == -1 ||
-		    buf_str(out, text) == -1)
-			return -1;
-		at = (size_t)(c->offset + c->size);
-		k->grown += (int64_t)text.n - (int64_t)c->size;
-	}
-	return buf_str(out, str_from_at(content, at));
+	if (first != NULL)
+		return first->offset;
+	if (k->passed || k->mime.stopped)
+		return k->base + k->text->n;
+	return k->mime.field.n > 0 ? k->mime.start : k->mime.line_start;
 }
 
 int
-checks_rewrite(struct transaction *t, struct why *why)
+checks_take(struct transaction *t, struct buf *out, struct why *why)
 {
 	struct checks *k = t->checks;
-	struct buf all;
-	struct content_scan before = t->scan;
+	struct str text = buf_view(k->text);
+	size_t at = 0, n = (size_t)(judged_to(k) - k->base);
 
-	if (k == NULL || k->made == k->nchanges)
-		return 0;
-	buf_init(&all, t->content.max);
-	if (make(k, buf_view(&t->content), &all) == -1) {
-		buf_free(&all);
-		return why_temp(why, "4.3.0", "message too large for memory");
+	for (; k->made < k->nchanges && k->changes[k->made].offset < k->base + n; k->made++) {
+		const struct change *c = &k->changes[k->made];
+		size_t place = (size_t)(c->offset - k->base);
+		if (place < at || c->size > n - place)
+			panic("checks: a change outside the content");
+		if (buf_str(out, str_sub(text, at, place - at)) == -1 ||
+		    buf_str(out, str_from(c->text)) == -1)
+			goto full;
+		at = place + (size_t)c->size;
+		t->changed = true;
 	}
-	buf_free(&t->content);
-	t->content = all;
-	content_begin(&t->scan);
-	content_feed(&t->scan, buf_view(&all));
-	t->scan.bare_newline |= before.bare_newline;
+	if (buf_str(out, str_sub(text, at, n - at)) == -1)
+		goto full;
+	buf_consume(k->text, n);
+	k->base += n;
 	return 0;
+full:
+	return why_temp(why, "4.3.0", "message too large for memory");
+}
+
+/* --- what milters have added --- */
+
+static struct str
+field_text(struct str header, const struct header_field *f)
+{
+	return str_sub(header, f->offset, f->size);
+}
+
+static uintptr_t
+count_of(const struct map *map, struct str text)
+{
+	return (uintptr_t)map_get(map, text);
+}
+
+/* NOLINTBEGIN(performance-no-int-to-ptr): a number in the place of a pointer */
+static void
+count_set(struct map *map, struct str text, uintptr_t n)
+{
+	if (n > 0)
+		(void)map_put(map, text, (void *)n);
+	else
+		(void)map_take(map, text);
+}
+/* NOLINTEND(performance-no-int-to-ptr) */
+
+/* How often each field is there. */
+static struct map *
+count_fields(struct str header)
+{
+	struct map *map = map_new();
+	struct header_field f;
+	size_t at = 0;
+
+	while (header_next(header, &at, &f)) {
+		struct str text = field_text(header, &f);
+		count_set(map, text, count_of(map, text) + 1);
+	}
+	return map;
 }
 
 static void
-piece_add(struct envelope *env, uint64_t offset, uint64_t length, bool added)
+look_up(struct checks *k, struct str header, const struct header_field *f)
 {
-	if (length > 0)
-		env->pieces[env->npieces++] = (struct envelope_piece){offset, length, added};
+	struct check_line *line = xcalloc(1, sizeof *line);
+	struct str text = field_text(header, f);
+	size_t n = 0;
+
+	*line = (struct check_line){
+	    .kind = MIME_MILTER_HEADER,
+	    .whole = true,
+	    .offset = f->offset,
+	    .size = f->size,
+	    .text = xmalloc(text.n + 1),
+	    .checks = k,
+	};
+	for (size_t i = 0; i < text.n; i++)
+		if (text.p[i] != '\r')
+			line->text[n++] = text.p[i];
+	if (n > 0 && line->text[n - 1] == '\n')
+		n--;
+	line->n = n < MSG_LINE_MAX ? n : MSG_LINE_MAX;
+	line->text[line->n] = '\0';
+	TAILQ_INSERT_TAIL(&k->lines, line, link);
+	k->nlines++;
 }
 
-void
-checks_pieces(struct transaction *t)
+int
+checks_begin_header(struct transaction *t, struct str shown, struct why *why)
 {
-	const struct checks *k = t->checks;
-	struct envelope *env = &t->env;
-	size_t n = k == NULL ? 0 : k->nchanges - k->made;
-	uint64_t at = 0, total = t->file.head.content_size;
-	int64_t shift = k == NULL ? 0 : t->shift + k->grown;
+	struct str header = buf_view(&t->header);
+	struct header_field f;
+	size_t at = 0;
 
-	if (n == 0 && t->late.n == 0)
-		return;
-	env->pieces = xcalloc(2 * n + 2, sizeof *env->pieces);
-	piece_add(env, 0, t->late.n, true);
-	for (size_t i = 0; i < n; i++) {
-		const struct change *c = &k->changes[k->made + i];
-		uint64_t place = (uint64_t)((int64_t)c->offset + shift);
-		size_t begin = t->late.n;
-		piece_add(env, at, place - at, false);
-		if (buf_str(&t->late, str_from(c->text)) == -1)
-			fatal("envelope too large");
-		piece_add(env, begin, t->late.n - begin, true);
-		at = place + c->size;
+	checks_clear(t);
+	if (t->c->conf->milter_header_checks.n == 0)
+		return 0;
+	struct checks *k = xcalloc(1, sizeof *k);
+	k->t = t;
+	k->text = &t->header;
+	k->mime.stopped = true;
+	TAILQ_INIT(&k->lines);
+	t->checks = k;
+	struct map *old = count_fields(shown);
+	while (header_next(header, &at, &f)) {
+		struct str text = field_text(header, &f);
+		uintptr_t left = count_of(old, text);
+		if (left > 0)
+			count_set(old, text, left - 1);
+		else
+			look_up(k, header, &f);
 	}
-	piece_add(env, at, total - at, false);
-	env->added = buf_view(&t->late);
+	map_free(&old, NULL);
+	return ask_more(k, why);
 }
 
 void

@@ -12,6 +12,7 @@
 #include "lib/base/attr.h"
 #include "lib/base/str.h"
 
+struct buf;
 struct transaction;
 struct why;
 
@@ -30,13 +31,14 @@ bool checks_header_pending(const struct transaction *t);
 bool checks_busy(const struct transaction *t);
 
 /*
- * What the tables made of the lines so far is made in `content`, which begins with the message's
- * first octet and holds all that has come. -1: over a bound.
+ * Moves from `content` to `out` what all tables have answered for, with what they made of it. -1:
+ * over a bound.
  */
-int checks_rewrite(struct transaction *t, struct why *why) KP_MUST_USE;
+int checks_take(struct transaction *t, struct buf *out, struct why *why) KP_MUST_USE;
 
-/* For content that has left for its file by then: the pieces and the added text of the envelope. */
-void checks_pieces(struct transaction *t);
+/* The fields of t->header that are not in `shown`: milters have made them, and they are looked up
+ * in milter_header_checks. Then as above, with the header instead of the content. */
+int checks_begin_header(struct transaction *t, struct str shown, struct why *why) KP_MUST_USE;
 
 void checks_clear(struct transaction *t);
 

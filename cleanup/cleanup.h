@@ -50,6 +50,8 @@ struct cleanup {
 
 enum transaction_state {
 	TX_RECEIVING, /* recipients and content come in */
+	TX_ASKED,     /* LOOK has come: it is shown when its content is whole and judged */
+	TX_SHOWN,     /* what its submitter has made of it comes in */
 	TX_COMMITTED, /* COMMIT has come; questions or content may still be on their way */
 	TX_WRITING,   /* on its way to the disk: no longer to be stopped */
 };
@@ -85,20 +87,32 @@ struct transaction {
 	struct checks *checks; /* of header and body; NULL: none are wanted */
 	bool discard;          /* accepted and thrown away */
 	/* content */
-	struct buf content;          /* what came, as long as it is small */
-	struct buf prepended;        /* header lines before all others (MAIL_EDIT) */
-	struct buf late;             /* such lines for a header that is in its file already */
-	struct buf prefix;           /* trace header, added fields, rewritten header */
-	size_t header_end;           /* of `content`, replaced by the prefix */
+	struct buf content;   /* what came, as long as it is small; then what is not judged */
+	struct buf prepended; /* header lines before all others (MAIL_EDIT) */
+	struct buf late;      /* such lines for a header that is in its file already */
+	struct buf prefix;    /* trace header, added fields, rewritten header */
+	size_t header_end;    /* of `content`, replaced by the prefix */
 	uint64_t received, promised; /* bytes that came; that COMMIT said */
 	struct content_scan scan;    /* of what came */
 	char last_byte;              /* that came */
+	bool judged, no_eol;         /* all of it is; its last line had no end */
+	bool changed;                /* it is not what came any more */
+	bool completed;              /* it has the header fields that it lacked */
+	bool own_in_file;            /* ... as our trace fields are, */
+	size_t own;                  /* so many octets of the prefix */
+	size_t message_id;           /* of one whose header is in its file; in `text` */
 	int pipe;                    /* of a large message; -1 */
 	bool pipe_ended, pipe_paused;
 	struct event *ev_pipe;
 	struct qfile file; /* of a large message; fd -1 while it is in memory */
 	bool spilled;
-	int64_t shift; /* where in the file is what came at 0, changes not counted */
+	/* what its submitter gave back: see show.h */
+	bool kept; /* it still has what it sent */
+	bool replacing, replaces_body;
+	bool ended;                  /* all of that has come */
+	struct buf shown, header;    /* the header that was shown, and the one in its place */
+	uint64_t header_size;        /* that was announced */
+	uint64_t body_at, body_size; /* in the file */
 	struct job sync;
 	struct why sync_why; /* class WHY_NONE: the sync went well */
 	/* for the journal */

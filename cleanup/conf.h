@@ -11,6 +11,7 @@ struct cleanup_conf {
 	struct setting_list mime_header_checks;
 	struct setting_list nested_header_checks;
 	struct setting_list body_checks;
+	struct setting_list milter_header_checks;
 	int64_t body_checks_size_limit;
 	bool disable_mime_input_processing;
 	int64_t mime_nesting_limit;

@@ -108,7 +108,7 @@ static int
 do_prepend(struct transaction *t, const struct edit *e, struct why *why)
 {
 	/* A header that is in its file already gets the line by a piece of the envelope. */
-	struct buf *to = t->spilled ? &t->late : &t->prepended;
+	struct buf *to = t->own_in_file ? &t->late : &t->prepended;
 	struct str value = str_from(e->value), line;
 
 	while (str_word(&value, "\n", &line)) {
@@ -352,6 +352,15 @@ edits_apply(struct transaction *t, struct why *why)
 			return -1;
 	}
 	return t->questions > 0 ? 1 : 0;
+}
+
+bool
+edits_discard(const struct transaction *t)
+{
+	for (size_t i = 0; t->edits != NULL && i < t->edits->n; i++)
+		if (t->edits->rows[i].kind == EDIT_DISCARD)
+			return true;
+	return false;
 }
 
 void

@@ -6,6 +6,8 @@
 #ifndef CLEANUP_EDITS_H
 #define CLEANUP_EDITS_H
 
+#include <stdbool.h>
+
 #include "lib/base/attr.h"
 #include "lib/base/str.h"
 #include "lib/msg/msg.h"
@@ -22,6 +24,9 @@ int edits_add(struct transaction *t, enum mail_edit kind, struct str name, struc
  * been asked, call again when none is open; -1: to be refused.
  */
 int edits_apply(struct transaction *t, struct why *why) KP_MUST_USE;
+
+/* Whether the message is to be thrown away. */
+bool edits_discard(const struct transaction *t);
 
 void edits_clear(struct transaction *t);
 

@@ -22,6 +22,7 @@ enum mime_kind {
 			   */
 	MIME_NESTED_HEADER, /* of an attached message */
 	MIME_BODY, /* a line, or a part of a very long one; boundaries are such lines, too */
+	MIME_MILTER_HEADER, /* of no structure: a field that a milter made */
 	MIME_KINDS,
 };
 

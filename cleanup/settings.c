@@ -16,6 +16,8 @@ static const struct setting rows[] = {
 	"the same for MIME headers: of parts, and Content-* and MIME-Version anywhere"),
     LIST(nested_header_checks, "$header_checks", "the same for headers of attached messages"),
     LIST(body_checks, "", "the same for each line of bodies, boundaries of parts included"),
+    LIST(milter_header_checks, "",
+	"the same for header fields that milters add or change, and for nothing else of a message"),
     SIZE(body_checks_size_limit, "51200", 0, INT64_MAX,
 	"so much of each part is looked at by body_checks"),
     SETTING_BOOL_ROW(cleanup_conf, disable_mime_input_processing, "no",

@@ -149,6 +149,20 @@ begins_with_body(struct str content)
 }
 
 int
+trace_complete(struct transaction *t, struct buf *out, size_t *end)
+{
+	struct str content = buf_view(&t->content);
+	struct complete c = completion(t);
+
+	*end = 0;
+	if ((t->env.flags & MAIL_LOCAL) != 0)
+		return complete_rewrite(content, &c, out, end);
+	if ((t->env.flags & MAIL_ADD_HEADERS) != 0 && complete_missing(content, &c, out) == -1)
+		return -1;
+	return begins_with_body(content) ? buf_puts(out, "\r\n") : 0;
+}
+
+int
 trace_write(struct transaction *t)
 {
 	buf_reset(&t->prefix);
@@ -157,11 +171,6 @@ trace_write(struct transaction *t)
 		return -1;
 	if (put_received(t, &t->prefix) == -1)
 		return -1;
-	struct complete c = completion(t);
-	if ((t->env.flags & MAIL_LOCAL) != 0)
-		return complete_rewrite(buf_view(&t->content), &c, &t->prefix, &t->header_end);
-	if ((t->env.flags & MAIL_ADD_HEADERS) != 0 &&
-	    complete_missing(buf_view(&t->content), &c, &t->prefix) == -1)
-		return -1;
-	return begins_with_body(buf_view(&t->content)) ? buf_puts(&t->prefix, "\r\n") : 0;
+	t->own = t->prefix.n;
+	return t->completed ? 0 : trace_complete(t, &t->prefix, &t->header_end);
 }

@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: ISC */
 /*
  * One message in: MAIL_OPEN, MAIL_RCPT..., MAIL_DATA... (or a pipe), MAIL_COMMIT, all under one
- * request of the submitter's channel. The steps of a commit: all content is there and its count is
- * right; router has answered; a child message is not there already; then header, envelope, and the
- * disk. Nothing is answered before the disk has it.
+ * request of the submitter's channel; before the last, MAIL_LOOK, and after its answer what the
+ * submitter makes of the message (show.h). The steps of a commit: all content is there and its
+ * count is right; router has answered; a child message is not there already; then header, envelope,
+ * and the disk. Nothing is answered before the disk has it.
  *
  * A message for a request that is not open is left over from one that was refused meanwhile, and is
  * passed over.
@@ -25,6 +26,7 @@
 #include "cleanup/journal.h"
 #include "cleanup/recipients.h"
 #include "cleanup/server.h"
+#include "cleanup/show.h"
 #include "cleanup/trace.h"
 #include "lib/base/clock.h"
 #include "lib/base/io.h"
@@ -241,7 +243,7 @@ keep_open(struct transaction *t, const struct msg_mail_open *m)
 	t->envid = transaction_keep(t, m->envid);
 	t->parent = transaction_keep(t, m->parent);
 	t->hold = transaction_keep(t, m->hold);
-	t->filter = transaction_keep(t, STR_EMPTY);
+	t->filter = t->message_id = transaction_keep(t, STR_EMPTY);
 }
 
 static struct transaction *
@@ -331,6 +333,12 @@ on_rcpt(struct chan *ch, const struct chan_head *head, union msg_any *msg)
 		transaction_refuse(t, &why);
 }
 
+static bool
+receiving(const struct transaction *t)
+{
+	return t->state == TX_RECEIVING || t->state == TX_SHOWN;
+}
+
 static void
 on_data(struct chan *ch, const struct chan_head *head, union msg_any *msg)
 {
@@ -339,7 +347,7 @@ on_data(struct chan *ch, const struct chan_head *head, union msg_any *msg)
 
 	if (t == NULL)
 		return;
-	if (t->state != TX_RECEIVING || t->pipe != -1)
+	if (!receiving(t) || t->pipe != -1 || (t->state == TX_SHOWN && !t->replacing))
 		chan_fail(ch, "MAIL_DATA out of place");
 	else if (intake_add(t, msg->mail_data.bytes, &why) == -1)
 		transaction_refuse(t, &why);
@@ -353,11 +361,49 @@ on_edit(struct chan *ch, const struct chan_head *head, union msg_any *msg)
 
 	if (t == NULL)
 		return;
-	if (t->state != TX_RECEIVING)
-		chan_fail(ch, "MAIL_EDIT after MAIL_COMMIT");
+	if (!receiving(t))
+		chan_fail(ch, "MAIL_EDIT out of place");
 	else if (edits_add(t, (enum mail_edit)msg->mail_edit.kind, msg->mail_edit.name,
 		     msg->mail_edit.value, &why) == -1)
 		transaction_refuse(t, &why);
+}
+
+static void
+on_look(struct chan *ch, const struct chan_head *head, union msg_any *msg)
+{
+	struct transaction *t = find(ch, head);
+
+	if (t == NULL)
+		return;
+	if (t->state != TX_RECEIVING) {
+		chan_fail(ch, "MAIL_LOOK out of place");
+		return;
+	}
+	t->state = TX_ASKED;
+	t->promised = msg->mail_look.size;
+	t->kept = msg->mail_look.kept != 0 && t->pipe == -1;
+	transaction_proceed(t);
+}
+
+static void
+on_replace(struct chan *ch, const struct chan_head *head, union msg_any *msg)
+{
+	struct transaction *t = find(ch, head);
+	struct why why = {0};
+
+	if (t == NULL)
+		return;
+	if (t->state != TX_SHOWN || t->replacing) {
+		chan_fail(ch, "MAIL_REPLACE out of place");
+		return;
+	}
+	int pipe = chan_take_fd(&msg->mail_replace.content);
+	if (show_replace(t, &msg->mail_replace, pipe, &why) == -1)
+		transaction_refuse(t, &why);
+	else if (pipe != -1 && fd_nonblock(pipe) == -1)
+		refuse_temp(t, "4.3.0", "content is no pipe");
+	else if (pipe != -1)
+		intake_watch_pipe(t);
 }
 
 static void
@@ -367,8 +413,8 @@ on_commit(struct chan *ch, const struct chan_head *head, union msg_any *msg)
 
 	if (t == NULL)
 		return;
-	if (t->state != TX_RECEIVING) {
-		chan_fail(ch, "MAIL_COMMIT twice");
+	if (!receiving(t)) {
+		chan_fail(ch, "MAIL_COMMIT out of place");
 		return;
 	}
 	t->state = TX_COMMITTED;
@@ -391,13 +437,15 @@ on_abort(struct chan *ch, const struct chan_head *head, union msg_any *msg)
 }
 
 const struct chan_rule transaction_rules[] = {
-    {MSG_MAIL_OPEN,   on_open  },
-    {MSG_MAIL_RCPT,   on_rcpt  },
-    {MSG_MAIL_DATA,   on_data  },
-    {MSG_MAIL_EDIT,   on_edit  },
-    {MSG_MAIL_COMMIT, on_commit},
-    {MSG_MAIL_ABORT,  on_abort },
-    {MSG_NONE,        NULL     },
+    {MSG_MAIL_OPEN,    on_open   },
+    {MSG_MAIL_RCPT,    on_rcpt   },
+    {MSG_MAIL_DATA,    on_data   },
+    {MSG_MAIL_EDIT,    on_edit   },
+    {MSG_MAIL_LOOK,    on_look   },
+    {MSG_MAIL_REPLACE, on_replace},
+    {MSG_MAIL_COMMIT,  on_commit },
+    {MSG_MAIL_ABORT,   on_abort  },
+    {MSG_NONE,         NULL      },
 };
 
 /* --- a child message: is it there already? --- */
@@ -442,63 +490,80 @@ ask_parent(struct transaction *t)
 
 /* --- to the disk --- */
 
+/* Of one whose header has left for its file it was noted. */
+static void
+find_message_id(const struct transaction *t, struct buf *id)
+{
+	struct header_field f;
+	struct str header = buf_view(t->replacing ? &t->header : &t->prefix);
+
+	if (header_find(header, "Message-Id", &f) ||
+	    (!t->spilled && !t->replacing &&
+		header_find(buf_view(&t->content), "Message-Id", &f))) {
+		if (header_unfold(f.value, id) == -1)
+			buf_reset(id);
+	} else if (buf_puts(id, t->own_in_file && !t->replacing ? tx_text(t, t->message_id) : "") ==
+		   -1) {
+		buf_reset(id);
+	}
+}
+
 static void
 log_message_id(const struct transaction *t)
 {
-	struct header_field f;
 	struct buf id;
-	struct str header = t->prefix.n > 0 ? buf_view(&t->prefix) : STR_EMPTY;
 
-	if (!header_find(header, "Message-Id", &f) &&
-	    !header_find(buf_view(&t->content), "Message-Id", &f))
-		f.value = STR("<>");
 	buf_init(&id, 1024);
-	if (header_unfold(f.value, &id) == -1)
-		buf_reset(&id);
-	struct ev_message_id ev = {.queue_id = str_from(t->id), .message_id = buf_view(&id)};
+	find_message_id(t, &id);
+	struct ev_message_id ev = {
+	    .queue_id = str_from(t->id), .message_id = id.n > 0 ? buf_view(&id) : STR("<>")};
 	log_event(t->head.trace, EV_MESSAGE_ID, &ev);
 	buf_free(&id);
 }
 
-/* Facts of the content as it will be delivered: what came, and our own header before it. */
+/* Adds the facts of text that we have: header fields before the content. */
+static struct content_scan
+add_facts(struct envelope *env, struct str first, struct str then)
+{
+	struct content_scan ours;
+
+	content_begin(&ours);
+	content_feed(&ours, first);
+	content_feed(&ours, then);
+	content_end(&ours);
+	env->facts |= ours.facts & ~(uint64_t)FACT_NO_EOL;
+	if (ours.longest_line > env->longest_line)
+		env->longest_line = ours.longest_line;
+	return ours;
+}
+
+/* Facts of the content as it will be delivered: what came, and our own header before it. Those of a
+ * header that a milter has changed are counted, too. */
 static void
 put_facts(struct transaction *t)
 {
+	struct envelope *env = &t->env;
 	struct content_scan ours;
-	struct envelope *env = &t->env;
 
-	content_begin(&ours);
-	content_feed(&ours, buf_view(&t->prefix));
-	content_end(&ours);
-	env->facts = t->scan.facts | (ours.facts & ~(uint64_t)FACT_NO_EOL);
-	env->longest_line =
-	    ours.longest_line > t->scan.longest_line ? ours.longest_line : t->scan.longest_line;
-	env->hops = t->scan.received + ours.received;
-	if (t->header_end == 0)
-		env->header_size = t->prefix.n + t->scan.header_size;
-	else
-		env->header_size = ours.header_size;
+	env->facts = t->scan.facts;
+	env->longest_line = t->scan.longest_line;
+	if (t->replacing) {
+		ours =
+		    add_facts(env, str_sub(buf_view(&t->prefix), 0, t->own), buf_view(&t->header));
+		env->hops = ours.received;
+		env->header_size = t->own + t->header.n;
+	} else {
+		ours = add_facts(env, buf_view(&t->prefix), STR_EMPTY);
+		env->hops = t->scan.received + ours.received;
+		env->header_size =
+		    t->header_end == 0 ? t->prefix.n + t->scan.header_size : ours.header_size;
+	}
+	(void)add_facts(env, buf_view(&t->late), STR_EMPTY);
+	env->header_size += t->late.n;
 }
 
-/* What pieces bring in beside the file's content. */
-static void
-put_added_facts(struct transaction *t)
-{
-	struct content_scan added;
-	struct envelope *env = &t->env;
-
-	content_begin(&added);
-	content_feed(&added, env->added);
-	content_end(&added);
-	env->facts |= added.facts & ~(uint64_t)FACT_NO_EOL;
-	if (added.longest_line > env->longest_line)
-		env->longest_line = added.longest_line;
-	if (env->npieces > 0 && env->pieces[0].added)
-		env->header_size += env->pieces[0].length;
-}
-
-static void
-put_envelope(struct transaction *t)
+static int
+put_envelope(struct transaction *t, struct why *why)
 {
 	struct envelope *env = &t->env;
 
@@ -517,11 +582,10 @@ put_envelope(struct transaction *t)
 	env->filter = str_from(tx_text(t, t->filter));
 	recipients_to_envelope(t);
 	put_facts(t);
-	if (t->spilled) {
-		checks_pieces(t);
-		put_added_facts(t);
-	}
+	if (t->spilled && show_pieces(t, why) == -1)
+		return -1;
 	envelope_encode(env, &t->envelope);
+	return 0;
 }
 
 static void
@@ -610,6 +674,22 @@ write_journal(struct transaction *t)
 	journal_add(t->c->journal, t);
 }
 
+/* Header and envelope, complete but for the disk. */
+static int
+make_message(struct transaction *t, struct why *why)
+{
+	if (t->id[0] == '\0' && qid_next(&t->c->ids, t->id, why) == -1)
+		return -1;
+	if (!t->spilled && show_make(t, why) == -1)
+		return -1;
+	if (!t->own_in_file && trace_write(t) == -1)
+		return why_temp(why, "4.3.0", "header too large");
+	if (t->replacing && !t->spilled && buf_str(&t->prefix, buf_view(&t->header)) == -1)
+		return why_temp(why, "4.3.0", "header too large");
+	t->rest = t->spilled ? STR_EMPTY : str_from_at(buf_view(&t->content), t->header_end);
+	return put_envelope(t, why);
+}
+
 static void
 write_message(struct transaction *t)
 {
@@ -618,20 +698,10 @@ write_message(struct transaction *t)
 	t->state = TX_WRITING;
 	if (t->ev_pipe != NULL)
 		event_del(t->ev_pipe);
-	if (t->id[0] == '\0' && qid_next(&t->c->ids, t->id, &why) == -1) {
+	if (make_message(t, &why) == -1) {
 		transaction_refuse(t, &why);
 		return;
 	}
-	if (!t->spilled && checks_rewrite(t, &why) == -1) {
-		transaction_refuse(t, &why);
-		return;
-	}
-	if (!t->spilled && trace_write(t) == -1) {
-		refuse_temp(t, "4.3.0", "header too large");
-		return;
-	}
-	t->rest = str_from_at(buf_view(&t->content), t->header_end);
-	put_envelope(t);
 	log_message_id(t);
 	uint64_t total = HEAD_SIZE + t->prefix.n + t->rest.n + t->envelope.n;
 	if (!t->spilled && t->envelope.n <= ENVELOPE_IN_JOURNAL &&
@@ -658,40 +728,52 @@ discard(struct transaction *t)
 	transaction_queued(t, id);
 }
 
+/* 1: it can be written; 0: something is missing; -1: to be refused. */
+static int
+complete(struct transaction *t, struct why *why)
+{
+	if (t->received < t->promised && t->pipe != -1 && !t->pipe_ended)
+		return 0;
+	if (t->received != t->promised)
+		return why_temp(why, "4.3.0", "the message did not arrive whole");
+	if (t->nrcpts == 0 && t->edits == NULL)
+		return why_perm(why, "5.5.1", "no recipients");
+	if (*tx_text(t, t->parent) != '\0' && !t->parent_known)
+		return ask_parent(t) == -1
+			   ? why_temp(why, "4.3.0", "the queue manager is not available")
+			   : 0;
+	return t->replacing ? show_end(t, why) : intake_end(t, why);
+}
+
+static void
+finish(struct transaction *t)
+{
+	struct why why = {0};
+	int more = edits_apply(t, &why);
+
+	if (more == -1)
+		transaction_refuse(t, &why);
+	else if (more == 0 && (t->discard || t->nrcpts == 0))
+		discard(t);
+	else if (more == 0)
+		write_message(t);
+}
+
 void
 transaction_proceed(struct transaction *t)
 {
 	struct why why = {0};
 
-	if (t->state != TX_COMMITTED || t->questions > 0 || t->qmgr != NULL)
+	if ((t->state != TX_ASKED && t->state != TX_COMMITTED) || t->questions > 0 ||
+	    t->qmgr != NULL)
 		return;
-	if (t->received < t->promised && t->pipe != -1 && !t->pipe_ended)
-		return;
-	if (t->received != t->promised) {
-		refuse_temp(t, "4.3.0", "the message did not arrive whole");
+	int rc = complete(t, &why);
+	if (rc == 1 && t->state == TX_COMMITTED) {
+		finish(t);
 		return;
 	}
-	if (t->nrcpts == 0 && t->edits == NULL) {
-		why_perm(&why, "5.5.1", "no recipients");
+	if (rc == 1)
+		rc = show_reply(t, &why);
+	if (rc == -1)
 		transaction_refuse(t, &why);
-		return;
-	}
-	if (*tx_text(t, t->parent) != '\0' && !t->parent_known) {
-		if (ask_parent(t) == -1)
-			refuse_temp(t, "4.3.0", "the queue manager is not available");
-		return;
-	}
-	int more = checks_end(t, &why);
-	if (more == 0)
-		more = checks_pending(t) ? 1 : edits_apply(t, &why);
-	if (more == 1)
-		return;
-	if (more == -1 || intake_end(t, &why) == -1) {
-		transaction_refuse(t, &why);
-		return;
-	}
-	if (t->discard || t->nrcpts == 0)
-		discard(t);
-	else
-		write_message(t);
 }

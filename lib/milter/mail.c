@@ -6,6 +6,8 @@
 #include <unistd.h>
 
 #include "lib/base/io.h"
+#include "lib/base/panic.h"
+#include "lib/base/why.h"
 #include "lib/mail/header.h"
 
 void
@@ -13,14 +15,96 @@ milter_mail_init(struct milter_mail *mail, size_t header_max, size_t body_max)
 {
 	*mail = (struct milter_mail){.fd = -1};
 	buf_init(&mail->header, header_max);
+	buf_init(&mail->before, header_max);
 	buf_init(&mail->replaced, body_max);
+	buf_init(&mail->coming, body_max);
+}
+
+/* Frees a body that was counted. */
+static void
+drop_body(struct milter_mail *mail, struct buf *body)
+{
+	if (mail->budget != NULL)
+		mail->budget->held -= body->n;
+	buf_free(body);
 }
 
 void
 milter_mail_clear(struct milter_mail *mail)
 {
 	buf_free(&mail->header);
-	buf_free(&mail->replaced);
+	buf_free(&mail->before);
+	drop_body(mail, &mail->replaced);
+	drop_body(mail, &mail->coming);
+	fd_close(&mail->fd);
+}
+
+int
+milter_mail_memory(struct milter_mail *mail, struct str content)
+{
+	size_t n = header_size(content);
+
+	mail->body = str_from_at(content, n);
+	return buf_str(&mail->header, str_sub(content, 0, n));
+}
+
+int
+milter_mail_file(
+    struct milter_mail *mail, int fd, uint64_t at, uint64_t header, uint64_t size, struct why *why)
+{
+	char gap[2];
+
+	mail->fd = fd;
+	if (fd == -1 || header > size)
+		return why_temp(why, "4.3.0", "the message is not where it should be");
+	char *room = header <= mail->header.max ? buf_room(&mail->header, (size_t)header) : NULL;
+	if (room == NULL)
+		return why_perm(why, "5.6.0", "Error: the header is too large");
+	mail->body_at = (off_t)(at + header);
+	mail->body_size = size - header;
+	if (pread_all(fd, room, (size_t)header, (off_t)at) == -1 ||
+	    (mail->body_size >= sizeof gap && pread_all(fd, gap, sizeof gap, mail->body_at) == -1))
+		return why_sys(why, "4.3.0", "read the message");
+	buf_grown(&mail->header, (size_t)header);
+	mail->gap = mail->body_size >= sizeof gap && memcmp(gap, "\r\n", sizeof gap) == 0;
+	return 0;
+}
+
+void
+milter_mail_begin(struct milter_mail *mail)
+{
+	buf_reset(&mail->before);
+	if (buf_str(&mail->before, buf_view(&mail->header)) == -1)
+		panic("milter: a header larger than its bound");
+	mail->was_changed = mail->is_changed;
+	mail->begun = true;
+}
+
+void
+milter_mail_accept(struct milter_mail *mail)
+{
+	mail->begun = false;
+	if (!mail->comes)
+		return;
+	mail->comes = false;
+	drop_body(mail, &mail->replaced);
+	mail->is_replaced = true;
+	struct buf empty = mail->replaced;
+	mail->replaced = mail->coming;
+	mail->coming = empty;
+}
+
+void
+milter_mail_revert(struct milter_mail *mail)
+{
+	if (!mail->begun)
+		return;
+	mail->begun = mail->comes = false;
+	mail->is_changed = mail->was_changed;
+	drop_body(mail, &mail->coming);
+	struct buf header = mail->header;
+	mail->header = mail->before;
+	mail->before = header;
 }
 
 ssize_t
@@ -30,7 +114,8 @@ milter_mail_body(const struct milter_mail *mail, uint64_t at, char *out, size_t 
 	bool in_file = !mail->is_replaced && mail->fd != -1;
 	uint64_t size = in_file ? mail->body_size : body.n;
 
-	at += 2; /* the empty line */
+	if (in_file ? mail->gap : str_starts(body, STR("\r\n")))
+		at += 2;
 	if (at >= size)
 		return 0;
 	if (n > size - at)
@@ -90,9 +175,9 @@ make_field(struct buf *out, struct str name, struct str value, bool lead)
 
 /* Puts `text` in the place of `size` octets at `at`. */
 static int
-splice(struct buf *header, size_t at, size_t size, struct str text)
+splice(struct milter_mail *mail, size_t at, size_t size, struct str text)
 {
-	struct buf all;
+	struct buf *header = &mail->header, all;
 
 	buf_init(&all, header->max);
 	if (buf_add(&all, header->p, at) == -1 || buf_str(&all, text) == -1 ||
@@ -102,6 +187,7 @@ splice(struct buf *header, size_t at, size_t size, struct str text)
 	}
 	buf_free(header);
 	*header = all;
+	mail->is_changed = true;
 	return 0;
 }
 
@@ -114,7 +200,7 @@ put_field(
 
 	buf_init(&field, mail->header.max);
 	if (make_field(&field, name, value, lead) == 0)
-		result = splice(&mail->header, at, size, buf_view(&field));
+		result = splice(mail, at, size, buf_view(&field));
 	buf_free(&field);
 	return result;
 }
@@ -153,7 +239,7 @@ milter_mail_change(
 	while (header_next(buf_view(&mail->header), &offset, &f)) {
 		if (!str_caseeq(f.name, name) || ++seen < index)
 			continue;
-		return value.n == 0 ? splice(&mail->header, f.offset, f.size, STR_EMPTY)
+		return value.n == 0 ? splice(mail, f.offset, f.size, STR_EMPTY)
 				    : put_field(mail, f.offset, f.size, name, value, lead);
 	}
 	return value.n == 0 ? 0 : milter_mail_add(mail, name, value, lead);
@@ -161,18 +247,30 @@ milter_mail_change(
 
 /* --- the body --- */
 
-int
-milter_mail_replace(struct milter_mail *mail, struct str part)
+static int
+add_body(struct buf *body, struct str part)
 {
-	struct buf *body = &mail->replaced;
-
-	if (!mail->is_replaced && buf_puts(body, "\r\n") == -1)
-		return -1;
-	mail->is_replaced = true;
 	for (size_t i = 0; i < part.n; i++) {
 		bool bare = part.p[i] == '\n' && (body->n == 0 || body->p[body->n - 1] != '\r');
 		if ((bare && buf_byte(body, '\r') == -1) || buf_byte(body, part.p[i]) == -1)
 			return -1;
 	}
 	return 0;
+}
+
+int
+milter_mail_replace(struct milter_mail *mail, struct str part)
+{
+	struct buf *body = &mail->coming;
+	struct milter_budget *budget = mail->budget;
+	size_t before = body->n;
+
+	int rc = mail->comes ? 0 : buf_puts(body, "\r\n");
+	mail->comes = true;
+	if (rc == 0)
+		rc = add_body(body, part);
+	if (budget == NULL)
+		return rc;
+	budget->held += body->n - before;
+	return budget->held > budget->max ? -1 : rc;
 }

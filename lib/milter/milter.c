@@ -141,8 +141,10 @@ next_milter(struct milter *m)
 
 	m->expects = false;
 	evtimer_del(&m->ev_timer);
-	if (ms->event == MILTER_CONTENT)
+	if (ms->event == MILTER_CONTENT) {
 		m->in_mail = m->mail_accepted = false;
+		milter_mail_accept(ms->mail);
+	}
 	ms->at++;
 	walk(ms);
 }
@@ -182,6 +184,8 @@ act_by_default(struct milter *m)
 	struct milters *ms = m->chain;
 	bool early = ms->event == MILTER_CONNECT || ms->event == MILTER_HELO;
 
+	if (ms->event == MILTER_CONTENT)
+		milter_mail_revert(ms->mail);
 	switch ((enum milter_default)m->spec->times.action) {
 	case MILTER_DEFAULT_ACCEPT:
 		next_milter(m);
@@ -459,6 +463,7 @@ begin(struct milter *m)
 		m->offset = 0;
 		m->body = 0;
 		m->skip = false;
+		milter_mail_begin(ms->mail);
 		go_on(m);
 		return;
 	}
@@ -826,6 +831,20 @@ milters_abort(struct milters *ms)
 		}
 		m->in_mail = m->mail_accepted = false;
 	}
+}
+
+void
+milters_give_up(struct milters *ms)
+{
+	evtimer_del(&ms->ev_done);
+	if (ms->busy) {
+		struct milter *m = &ms->all[ms->at];
+		hang_up(m); /* in the middle of things: it cannot be asked again */
+		m->link = LINK_BROKEN;
+		ms->busy = false;
+		ms->mail = NULL;
+	}
+	milters_abort(ms);
 }
 
 void

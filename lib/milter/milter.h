@@ -105,6 +105,10 @@ void milters_ask(struct milters *ms, enum milter_event event, const struct str *
 /* The message under way is over without a verdict on its content (RSET, the session's end). */
 void milters_abort(struct milters *ms);
 
+/* The event under way is given up: its verdict is not wanted any more. Who was asked is taken for
+ * one that has failed. */
+void milters_give_up(struct milters *ms);
+
 /* The connection that the host was asked for; -1: it failed, as `why` says. */
 void milter_connected(struct milter *m, int fd, const struct why *why);
 

@@ -34,6 +34,7 @@ struct account {
 static const int base_calls[] = {
     CALL(read),
     CALL(write),
+    CALL(pread64),
     CALL(readv),
     CALL(writev),
     CALL(close),
@@ -131,7 +132,6 @@ static const int file_calls[] = {
     CALL(access),
     CALL(faccessat),
     CALL(faccessat2),
-    CALL(pread64),
     CALL(pwrite64),
     CALL(preadv),
     CALL(pwritev),

@@ -3,8 +3,12 @@
  * begins another field. */
 #include "tests/unit/test.h"
 
+#include <fcntl.h>
+#include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
+#include "lib/base/why.h"
 #include "lib/milter/mail.h"
 
 #define HEADER "A: 1\r\nB: 2\r\n\tfolded\r\na: 3\r\n"
@@ -93,8 +97,79 @@ test_body(void **state)
 	assert_int_equal(milter_mail_body(&mail, 10, part, sizeof part), 0);
 	assert_int_equal(milter_mail_replace(&mail, STR("a\nb\r")), 0);
 	assert_int_equal(milter_mail_replace(&mail, STR("\nc")), 0);
+	assert_int_equal(milter_mail_body(&mail, 0, part, sizeof part), 10);
+	milter_mail_accept(&mail);
 	assert_string_equal(buf_cstr(&mail.replaced), "\r\na\r\nb\r\nc");
 	assert_int_equal(milter_mail_body(&mail, 0, part, sizeof part), 7);
+	milter_mail_clear(&mail);
+}
+
+/* What a milter did counts when it is done; a second body takes the place of the first. */
+static void
+test_turns(void **state)
+{
+	struct milter_mail mail;
+	struct milter_budget budget = {.max = 100};
+
+	(void)state;
+	milter_mail_init(&mail, 1024, 1024);
+	mail.budget = &budget;
+	assert_int_equal(milter_mail_memory(&mail, STR("A: 1\r\n\r\nbody\r\n")), 0);
+	milter_mail_begin(&mail);
+	assert_int_equal(milter_mail_add(&mail, STR("X"), STR("y"), false), 0);
+	assert_int_equal(milter_mail_replace(&mail, STR("one\n")), 0);
+	assert_int_equal(budget.held, 7);
+	milter_mail_revert(&mail);
+	assert_string_equal(buf_cstr(&mail.header), "A: 1\r\n");
+	assert_false(mail.is_changed || mail.is_replaced);
+	assert_int_equal(budget.held, 0);
+	for (const char *const *body = (const char *const[]){"two\n", "three", NULL}; *body != NULL;
+	     body++) {
+		milter_mail_begin(&mail);
+		assert_int_equal(milter_mail_replace(&mail, str_from(*body)), 0);
+		milter_mail_accept(&mail);
+	}
+	assert_string_equal(buf_cstr(&mail.replaced), "\r\nthree");
+	assert_int_equal(budget.held, 7);
+	milter_mail_begin(&mail);
+	assert_int_equal(milter_mail_change(&mail, 1, STR("A"), STR(""), false), 0);
+	milter_mail_accept(&mail);
+	milter_mail_revert(&mail);
+	assert_true(mail.is_changed && mail.header.n == 0);
+	milter_mail_begin(&mail);
+	budget.max = 12;
+	assert_int_equal(milter_mail_replace(&mail, STR("four")), -1);
+	milter_mail_revert(&mail);
+	assert_string_equal(buf_cstr(&mail.replaced), "\r\nthree");
+	milter_mail_clear(&mail);
+	assert_int_equal(budget.held, 0);
+}
+
+static void
+test_file(void **state)
+{
+	static const char text[] = "xxA: 1\r\n\r\nbody\r\nyy";
+	struct milter_mail mail;
+	char part[64], name[] = "/tmp/kp-test-mail-XXXXXX";
+	struct why why;
+	int fd = mkstemp(name);
+
+	(void)state;
+	assert_true(fd != -1 && unlink(name) == 0);
+	assert_int_equal(write(fd, text, sizeof text - 1), sizeof text - 1);
+	milter_mail_init(&mail, 1024, 1024);
+	assert_int_equal(milter_mail_file(&mail, fd, 2, 6, 14, &why), 0);
+	assert_string_equal(buf_cstr(&mail.header), "A: 1\r\n");
+	assert_int_equal(milter_mail_body(&mail, 0, part, sizeof part), 6);
+	assert_memory_equal(part, "body\r\n", 6);
+	assert_int_equal(milter_mail_body(&mail, 6, part, sizeof part), 0);
+	milter_mail_clear(&mail);
+	milter_mail_init(&mail, 4, 1024);
+	assert_int_equal(milter_mail_file(&mail, open("/dev/null", O_RDONLY), 0, 6, 14, &why), -1);
+	milter_mail_clear(&mail);
+	milter_mail_init(&mail, 1024, 1024);
+	assert_int_equal(milter_mail_file(&mail, open("/dev/null", O_RDONLY), 0, 6, 14, &why), -1);
+	assert_int_equal(why.class, WHY_TEMP);
 	milter_mail_clear(&mail);
 }
 
@@ -105,6 +180,8 @@ main(void)
 	    cmocka_unit_test(test_header),
 	    cmocka_unit_test(test_bounds),
 	    cmocka_unit_test(test_body),
+	    cmocka_unit_test(test_turns),
+	    cmocka_unit_test(test_file),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
