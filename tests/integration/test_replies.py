@@ -70,6 +70,6 @@ def test_bare_newlines_of_known_clients(suite):
     got = dialogue(suite.port, *lines, source="127.0.0.9")
     assert [r[:3] for r in got] == [b"250", b"250", b"250", b"354", b"250"]
     text = suite.wait_mail(1, having=b"Subject: bare")[0][1]
-    assert b"\n.\nstill the body\n" in text, "a LF alone ends no message"
+    assert b"\nstill the body\n" in text, "a LF alone ends no message"
     got = dialogue(suite.port, *lines)
     assert got[0] == b"450 4.5.2 Error: bare <LF> received\r\n" and got[1] == b""
