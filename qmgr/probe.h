@@ -12,7 +12,8 @@
 
 bool probe_is(const struct message *m);
 
-/* One that a virtual alias made many of: that the alias is there is the answer. False: it is not. */
+/* One that a virtual alias made many of: that the alias is there is the answer. False: it is not.
+ */
 bool probe_answered(struct message *m);
 
 /* The attempt is over: limiter is told. */

@@ -3,6 +3,8 @@
  * reject_unverified_sender and reject_unverified_recipient. What is known for good decides at once;
  * what could not be told is refused in the end only, or at once, as the tempfail action says.
  */
+#include <stdio.h>
+
 #include "smtpd/judge.h"
 #include "smtpd/restrict.h"
 #include "smtpd/routes.h"
