@@ -38,8 +38,8 @@ def connect(suite, address="127.0.0.2", head=b""):
         assert isinstance(e, (ssl.SSLEOFError, ssl.SSLZeroReturnError, ConnectionError)), e
         raw.close()
         return None
-    s.f = s.makefile("rb")
-    s.greeting = s.f.readline().decode()
+    with s.makefile("rb") as f:
+        s.greeting = f.readline().decode()
     return s
 
 
