@@ -27,6 +27,7 @@
 #include "lib/base/mem.h"
 #include "lib/base/why.h"
 #include "lib/chan/chan.h"
+#include "tests/unit/tree.h"
 
 static char dir[] = "/tmp/kp-agent-XXXXXX";
 static struct chan_client *client;
@@ -392,10 +393,8 @@ setup(KP_UNUSED void **state)
 static int
 teardown(KP_UNUSED void **state)
 {
-	char *command = xasprintf("rm -r %s", dir);
-	int status, rc = system(command);
+	int status, rc = tree_remove(dir);
 
-	free(command);
 	chan_client_free(&client);
 	if (waitpid(agent, &status, 0) != agent || status != 0)
 		return -1;

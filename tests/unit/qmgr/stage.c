@@ -20,6 +20,7 @@
 #include "lib/base/panic.h"
 #include "lib/base/why.h"
 #include "lib/queue/folders.h"
+#include "tests/unit/tree.h"
 
 enum { WAIT_MS = 15000 };
 
@@ -502,8 +503,6 @@ stage_open(struct stage *st, int argc, char **argv)
 void
 stage_close(struct stage *st)
 {
-	char command[100];
-
 	if (st->client != NULL)
 		chan_close(&st->client);
 	if (st->cleanup.pid != 0)
@@ -514,9 +513,8 @@ stage_close(struct stage *st)
 		free(st->deliveries[i].content);
 	stage_for(st, 50);
 	loop_clear(&st->loop);
-	snprintf(command, sizeof command, "rm -rf %s", st->root);
-	if (system(command) != 0)
-		fatal("%s failed", command);
+	if (tree_remove(st->root) == -1)
+		fatal_sys("remove %s", st->root);
 }
 
 void

@@ -438,7 +438,7 @@ do_deliver(struct player *p, char *text)
 	char *body = part(&text);
 	int file = -1;
 	if (*body == '@')
-		file = make_file((size_t)atoi(body + 1), &content);
+		file = make_file((size_t)strtoul(body + 1, NULL, 10), &content);
 	else
 		unescape(&content, body);
 
@@ -679,7 +679,7 @@ do_line(struct player *p, char *text)
 		expect_line(p, strlen(text) > 2 ? text + 3 : "");
 		break;
 	case 'X':
-		expect_octets(p, (size_t)atoi(text + 3));
+		expect_octets(p, (size_t)strtoul(text + 3, NULL, 10));
 		break;
 	case 'R':
 	case 'E':

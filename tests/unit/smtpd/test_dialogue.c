@@ -230,10 +230,10 @@ do_command(struct player *p, char *text)
 		fake_rounds(&p->fake);
 	} else if (sscanf(text, "wait %63s", name) == 1) {
 		flush(p);
-		usleep((useconds_t)atoi(name) * 1000);
+		usleep((useconds_t)strtoul(name, NULL, 10) * 1000);
 		collect(p);
 	} else if (sscanf(text, "local %63s %255[^\n]", name, value) == 2) {
-		p->fd = fake_local(&p->fake, (uint64_t)atoi(name), value);
+		p->fd = fake_local(&p->fake, (uint64_t)strtoul(name, NULL, 10), value);
 	} else if (strcmp(text, "silent") == 0) {
 		flush(p);
 		if (p->got.n > 0)

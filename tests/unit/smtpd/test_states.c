@@ -144,7 +144,7 @@ check(const struct row *row, size_t column)
 	fake_rounds(&f);
 	ssize_t n = read(fd, got, sizeof got - 1);
 	got[n > 0 ? n : 0] = '\0';
-	if (atoi(got) != row->reply[column] || count_replies(got) != 1)
+	if (strtol(got, NULL, 10) != row->reply[column] || count_replies(got) != 1)
 		fail_msg(
 		    "%s in state %s: %s", row->line, session_state_name(ways[column].state), got);
 	s = TAILQ_FIRST(&f.server->sessions);

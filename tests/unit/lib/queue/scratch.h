@@ -16,6 +16,7 @@
 #include "lib/queue/envelope.h"
 #include "lib/queue/folders.h"
 #include "lib/queue/head.h"
+#include "tests/unit/tree.h"
 
 struct scratch {
 	char path[64];
@@ -39,12 +40,9 @@ scratch_make(struct scratch *s)
 static inline void
 scratch_remove(struct scratch *s)
 {
-	char command[100];
-
 	folders_close(&s->folders);
-	snprintf(command, sizeof command, "rm -rf %s", s->path);
-	if (system(command) != 0)
-		fatal("%s failed", command);
+	if (tree_remove(s->path) == -1)
+		fatal_sys("remove %s", s->path);
 }
 
 /* Head, content and envelope of a message to one recipient, as cleanup writes them. */

@@ -19,6 +19,7 @@
 #include "lib/table/address.h"
 #include "lib/table/build.h"
 #include "lib/table/table.h"
+#include "tests/unit/tree.h"
 
 static char dir[] = "/tmp/kp-table-XXXXXX";
 
@@ -339,11 +340,7 @@ setup(KP_UNUSED void **state)
 static int
 teardown(KP_UNUSED void **state)
 {
-	char *command = xasprintf("rm -r %s", dir);
-	int rc = system(command);
-
-	free(command);
-	return rc;
+	return tree_remove(dir);
 }
 
 int

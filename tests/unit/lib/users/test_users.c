@@ -16,6 +16,7 @@
 #include "lib/base/buf.h"
 #include "lib/base/mem.h"
 #include "lib/base/why.h"
+#include "tests/unit/tree.h"
 
 #define RECORD                                                                                     \
 	"{SCRAM-SHA-1}4096,QSXCR+Q6sek8bf92,6dlGYMOdZcOPutkcNY8U2g7vK9Y=,D+CSWLOshSulAsxiupA+qs2/" \
@@ -109,9 +110,7 @@ test_database(void **state)
 	assert_string_equal(users_schemes(STR(RECORD)), "scram");
 	users_close(&u);
 	buf_free(&b);
-	char *command = xasprintf("rm -r %s", folder);
-	assert_int_equal(system(command), 0);
-	free(command);
+	assert_int_equal(tree_remove(folder), 0);
 }
 
 int
