@@ -49,7 +49,7 @@ expand_braced(const struct template *t, struct str text, unsigned depth)
 
 	if (op == '}')
 		(void)!buf_puts(t->out, value);
-	else if ((op == '?') == (value[0] != '\0') && depth < DEPTH_MAX)
+	else if (op == (value[0] != '\0' ? '?' : ':') && depth < DEPTH_MAX)
 		expand(t, str_sub(text, n + 1, end - n - 1), depth + 1);
 	return end < text.n ? end + 1 : end;
 }
