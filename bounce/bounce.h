@@ -49,6 +49,7 @@ struct bounce {
 	struct service *service;
 	const struct bounce_conf *conf;
 	TAILQ_HEAD(, job) jobs;
+	TAILQ_HEAD(, operator_job) operator_jobs;
 };
 
 extern const struct sandbox bounce_sandbox;
@@ -61,6 +62,18 @@ void jobs_lost_qmgr(struct bounce *b, const struct chan *qmgr);
 void job_send(struct job *job);
 void job_end(struct job **jobp, const struct why *why);
 void job_free(struct job **jobp);
+
+/* operator.c: what limiter asks. */
+extern const struct chan_rule bounce_from_limiter[];
+void operator_jobs_lost_limiter(struct bounce *b, const struct chan *limiter);
+
+/* main.c: where the process is to end, and nothing is under way any more, it does. */
+void bounce_stop_if_done(const struct bounce *b);
+
+/* send.c: whether notify_classes has the class; an address of ours as the settings have it, whole;
+ * the caller's. */
+bool bounce_tells(const struct bounce *b, const char *notice_class);
+char *bounce_operator(const struct bounce *b, const char *address);
 
 /* report.c: the notification's text, in wire form. -1: over the buffer's max. */
 enum notice {

@@ -9,6 +9,8 @@ struct bounce_conf {
 	struct conf_common common;
 	int64_t bounce_size_limit;
 	char *twobounce_notice_recipient;
+	char *error_notice_recipient;
+	struct setting_list notify_classes;
 };
 
 extern const struct settings bounce_settings;

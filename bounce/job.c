@@ -207,6 +207,5 @@ job_free(struct job **jobp)
 	free(job->envid);
 	buf_free(&job->excerpt);
 	free(job);
-	if (b->service->stopping && TAILQ_EMPTY(&b->jobs))
-		service_exit(b->service);
+	bounce_stop_if_done(b);
 }

@@ -19,6 +19,7 @@ open_bounce(struct service *s, struct why *why)
 	b->service = s;
 	b->conf = s->conf;
 	TAILQ_INIT(&b->jobs);
+	TAILQ_INIT(&b->operator_jobs);
 	s->state = b;
 	date_init(); /* the time zone, before the root directory is gone */
 	return 0;
@@ -31,19 +32,30 @@ on_qmgr_gone(struct service *s, struct chan *ch)
 }
 
 static void
+on_limiter_gone(struct service *s, struct chan *ch)
+{
+	operator_jobs_lost_limiter(s->state, ch);
+}
+
+void
+bounce_stop_if_done(const struct bounce *b)
+{
+	if (b->service->stopping && TAILQ_EMPTY(&b->jobs) && TAILQ_EMPTY(&b->operator_jobs))
+		service_exit(b->service);
+}
+
+static void
 on_stop(struct service *s, int64_t grace_ms)
 {
-	const struct bounce *b = s->state;
-
 	(void)grace_ms;
-	if (TAILQ_EMPTY(&b->jobs))
-		service_exit(s);
+	bounce_stop_if_done(s->state);
 }
 
 static const struct service_peer peers[] = {
-    {PROGRAM_QMGR,    bounce_from_qmgr, NULL, on_qmgr_gone},
-    {PROGRAM_CLEANUP, NULL,             NULL, NULL        },
-    {PROGRAM_NONE,    NULL,             NULL, NULL        },
+    {PROGRAM_QMGR,    bounce_from_qmgr,    NULL, on_qmgr_gone   },
+    {PROGRAM_LIMITER, bounce_from_limiter, NULL, on_limiter_gone},
+    {PROGRAM_CLEANUP, NULL,                NULL, NULL           },
+    {PROGRAM_NONE,    NULL,                NULL, NULL           },
 };
 
 int

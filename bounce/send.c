@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 
 #include "bounce/bounce.h"
 #include "lib/base/mem.h"
@@ -111,6 +112,26 @@ send_message(struct job *job, enum notice kind, const char *sender, const char *
 	return result;
 }
 
+bool
+bounce_tells(const struct bounce *b, const char *notice_class)
+{
+	const struct setting_list *list = &b->conf->notify_classes;
+
+	for (size_t i = 0; i < list->n; i++)
+		if (strcasecmp(list->items[i], notice_class) == 0)
+			return true;
+	return false;
+}
+
+char *
+bounce_operator(const struct bounce *b, const char *address)
+{
+	bool whole = strchr(address, '@') != NULL;
+
+	return xasprintf(
+	    "%s%s%s", address, whole ? "" : "@", whole ? "" : b->conf->common.myorigin);
+}
+
 static bool
 is_double_bounce(const struct job *job, const char *double_sender)
 {
@@ -155,17 +176,17 @@ write_and_send(
 void
 job_send(struct job *job)
 {
-	const struct bounce_conf *conf = job->service->conf;
+	const struct bounce *b = job->service->state;
+	const struct bounce_conf *conf = b->conf;
 	char *double_sender =
 	    xasprintf("%s@%s", conf->common.double_bounce_sender, conf->common.myorigin);
 	char *daemon = xasprintf("MAILER-DAEMON@%s", conf->common.myhostname);
-	char *postmaster = xasprintf("%s%s%s", conf->twobounce_notice_recipient,
-	    strchr(conf->twobounce_notice_recipient, '@') == NULL ? "@" : "",
-	    strchr(conf->twobounce_notice_recipient, '@') == NULL ? conf->common.myorigin : "");
+	char *postmaster = bounce_operator(b, conf->twobounce_notice_recipient);
 
 	if (is_double_bounce(job, double_sender))
 		drop_job(job, "it is a notice to the postmaster itself");
-	else if (job->sender[0] == '\0' && conf->twobounce_notice_recipient[0] == '\0')
+	else if (job->sender[0] == '\0' &&
+		 (conf->twobounce_notice_recipient[0] == '\0' || !bounce_tells(b, "2bounce")))
 		drop_job(job, "it has no sender to return it to");
 	else
 		write_and_send(job, double_sender, daemon, postmaster);

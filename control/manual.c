@@ -44,8 +44,9 @@ print_setting(const struct setting *row)
 {
 	printf(".TP\n.B ");
 	print_troff(row->name);
-	printf("\n(%s", type_name(row));
-	for (size_t i = 0; row->type == SETTING_WORD && row->words[i] != NULL; i++) {
+	printf("\n(%s%s", type_name(row),
+	    row->type == SETTING_LIST && row->words != NULL ? " of: " : "");
+	for (size_t i = 0; row->words != NULL && row->words[i] != NULL; i++) {
 		fputs(i > 0 ? ", " : "", stdout);
 		print_troff(row->words[i]);
 	}

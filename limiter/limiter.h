@@ -9,6 +9,7 @@
 
 struct counters;
 struct facts;
+struct notices;
 struct service;
 struct usages;
 struct verifies;
@@ -21,6 +22,7 @@ struct limiter {
 	struct counters *counters;
 	struct facts *facts;
 	struct usages *usages;
+	struct notices *notices;
 	struct verifies *verifies;
 	struct event ev_flush;
 	bool troubled; /* the facts could not be written, and that has been said */

@@ -15,6 +15,7 @@
 #include "limiter/counters.h"
 #include "limiter/facts.h"
 #include "limiter/limiter.h"
+#include "limiter/notices.h"
 #include "limiter/serve.h"
 #include "limiter/usage.h"
 #include "limiter/verify.h"
@@ -41,6 +42,7 @@ on_flush(evutil_socket_t fd, short what, void *arg)
 	(void)what;
 	flush(arg);
 	verify_tick(arg);
+	notices_tick(arg);
 }
 
 static int
@@ -59,10 +61,12 @@ service_start(struct service *s, struct why *why)
 		return why_perm(why, NULL, "the path of the spool is too long");
 	l->counters = counters_new((size_t)l->conf->limiter_entries_max);
 	l->usages = usages_new();
+	l->notices = notices_new();
 	l->verifies = verifies_new(serve_verified);
 	l->facts = facts_open(folder, (size_t)l->conf->limiter_entries_max, why);
 	if (l->facts == NULL)
 		return -1;
+	notices_recall(l);
 	event_assign(&l->ev_flush, s->loop.base, -1, EV_PERSIST, on_flush, l);
 	if (event_add(&l->ev_flush, &every) == -1)
 		fatal("no timer");
@@ -98,6 +102,7 @@ on_gone(struct service *s, struct chan *ch)
 static const struct service_peer peers[] = {
     {PROGRAM_SMTPD,  serve_smtpd,     NULL, on_gone},
     {PROGRAM_QMGR,   serve_qmgr,      NULL, NULL   },
+    {PROGRAM_BOUNCE, NULL,            NULL, NULL   },
     {PROGRAM_MASTER, serve_operators, NULL, NULL   },
     {PROGRAM_NONE,   NULL,            NULL, NULL   },
 };

@@ -21,6 +21,7 @@
 #include "lib/log/log.h"
 #include "limiter/facts.h"
 #include "limiter/limiter.h"
+#include "limiter/notices.h"
 
 enum {
 	HOUR_MS = 3600 * 1000,
@@ -146,6 +147,8 @@ roll(struct limiter *l, struct usage *u)
 		(void)facts_put(
 		    l->facts, STR("usage"), str_from(u->login), KEEP_S, 1, str_from(text));
 	}
+	if (u->held)
+		notices_over(l, str_from(u->login));
 	u->began = clock_ms();
 	u->recipients = u->failed = 0;
 	u->held = false;
@@ -206,8 +209,10 @@ usage_add(struct limiter *l, struct str login, struct str recipients, char *reas
 	see(u, recipients);
 	if (l->conf->usage_hold_factor == 0 || !far_beyond(l, u, reason, size))
 		return false;
-	if (!u->held)
+	if (!u->held) {
 		log_warning("%s; its mail goes to hold", reason);
+		notices_add(l, login, str_from(reason));
+	}
 	u->held = true;
 	return true;
 }

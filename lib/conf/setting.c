@@ -188,13 +188,17 @@ next_item(struct str *rest, struct str *item, struct why *why)
 }
 
 static int
-set_list(struct setting_list *at, struct str s, struct why *why)
+set_list(const struct setting *row, struct setting_list *at, struct str s, struct why *why)
 {
 	struct setting_list list = {0};
 	struct str item = STR_EMPTY;
 	int more;
 
 	while ((more = next_item(&s, &item, why)) == 1) {
+		if (row->words != NULL && set_word(row, NULL, item, why) == -1) {
+			more = -1;
+			break;
+		}
 		list.items = xrealloc(list.items, (list.n + 1) * sizeof *list.items);
 		list.items[list.n++] = str_dup(item);
 	}
@@ -229,7 +233,7 @@ setting_set(const struct setting *row, void *conf, struct str value, struct why 
 	case SETTING_WORD:
 		return set_word(row, at, value, why);
 	case SETTING_LIST:
-		return set_list(at, value, why);
+		return set_list(row, at, value, why);
 	case SETTING_TEXT:
 	case SETTING_COMMAND:
 		if (at != NULL) {

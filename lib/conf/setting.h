@@ -39,9 +39,10 @@ struct setting {
 	enum setting_type type;
 	size_t offset; /* in the program's struct */
 	const char *def;
-	int64_t min, max;         /* TIME in ms, SIZE, INT */
-	const char *const *words; /* WORD: the choices, ended by NULL */
-	const char *help;         /* one line */
+	int64_t min, max; /* TIME in ms, SIZE, INT */
+	const char *const
+	    *words;       /* WORD: the choices, ended by NULL; LIST: of each item, or NULL */
+	const char *help; /* one line */
 };
 
 /* A program's whole table. `common` settings are those of lib/conf/common.h, which stand first in
@@ -82,6 +83,10 @@ struct settings {
 #define SETTING_LIST_ROW(S, name, def, help)                                             \
 	{                                                                                \
 #name, SETTING_LIST, offsetof(struct S, name), (def), 0, 0, NULL, (help) \
+	}
+#define SETTING_WORDS_ROW(S, name, def, words, help)                                        \
+	{                                                                                   \
+#name, SETTING_LIST, offsetof(struct S, name), (def), 0, 0, (words), (help) \
 	}
 #define SETTING_WORD_ROW(S, name, def, words, help)                                         \
 	{                                                                                   \

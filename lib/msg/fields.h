@@ -568,6 +568,9 @@ enum sign_scheme {
 #define MSG_USAGE_FIELDS(F) F(STR, login, 256) F(U64, size, 0) F(STR, recipients, 8192)
 #define MSG_USAGE_IS_FIELDS(F) F(U64, hold, 1) F(STR, reason, MSG_TEXT_MAX)
 #define MSG_USAGE_FAILED_FIELDS(F) F(STR, login, 256) F(U64, count, 0)
+/* limiter to bounce: the operator is to be told by mail that the account's mail goes to hold since
+ * `when` (seconds since 1970). Answer: DONE when that is durable or not wanted, or REFUSED. */
+#define MSG_ACCOUNT_NOTICE_FIELDS(F) F(STR, login, 256) F(STR, reason, MSG_TEXT_MAX) F(U64, when, 0)
 /*
  * Does mail to `address` get through? Answer: VERIFIED, at once or (VERIFY_WAIT) when a probe has
  * its result; before it PROBE, where this asker is the one to submit the probe. PROBE_RESULT: what

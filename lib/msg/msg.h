@@ -104,6 +104,7 @@
 	M(USAGE, usage, MSG_GOES_ON)                                        \
 	M(USAGE_IS, usage_is, MSG_ENDS)                                     \
 	M(USAGE_FAILED, usage_failed, MSG_GOES_ON)                          \
+	M(ACCOUNT_NOTICE, account_notice, MSG_GOES_ON)                      \
 	M(VERIFY, verify, MSG_GOES_ON)                                      \
 	M(PROBE, probe, MSG_GOES_ON)                                        \
 	M(VERIFIED, verified, MSG_ENDS)                                     \

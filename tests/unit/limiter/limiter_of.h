@@ -13,6 +13,7 @@
 #include "limiter/counters.h"
 #include "limiter/facts.h"
 #include "limiter/limiter.h"
+#include "limiter/notices.h"
 #include "limiter/usage.h"
 
 struct bench {
@@ -36,6 +37,7 @@ bench_up(void **state)
 	    .counters = counters_new(1000),
 	    .facts = facts_open(b->folder, 1000, &why),
 	    .usages = usages_new(),
+	    .notices = notices_new(),
 	};
 	*state = b;
 	return b->l.facts != NULL ? 0 : -1;
@@ -50,6 +52,7 @@ bench_down(void **state)
 	counters_free(&b->l.counters);
 	facts_free(&b->l.facts);
 	usages_free(&b->l.usages);
+	notices_free(&b->l.notices);
 	settings_clear(&limiter_settings, &b->conf);
 	snprintf(path, sizeof path, "%s/facts", b->folder);
 	unlink(path);

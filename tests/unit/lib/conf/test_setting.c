@@ -12,7 +12,7 @@ struct sample {
 	int64_t delay, size, count, level;
 	bool on;
 	char *name;
-	struct setting_list items;
+	struct setting_list items, words;
 };
 
 static const char *const levels[] = {"none", "may", "encrypt", NULL};
@@ -25,6 +25,7 @@ static const struct setting rows[] = {
     SETTING_BOOL_ROW(sample, on, "yes", "a switch"),
     SETTING_TEXT_ROW(sample, name, "x", "a text"),
     SETTING_LIST_ROW(sample, items, "a, b", "a list"),
+    SETTING_WORDS_ROW(sample, words, "may", levels, "a list of words"),
 };
 static const struct settings table = {
     "sample", rows, sizeof rows / sizeof rows[0], sizeof(struct sample)};
@@ -56,6 +57,9 @@ values_are_taken_or_refused_with_words(void **state)
 	    {"on",    "no",                    "no",                     NULL						    },
 	    {"on",    "true",                  NULL,                     "expected yes or no, not \"true\""                      },
 	    {"name",  "  some text ",          "some text",              NULL                                                    },
+	    {"words", "may Encrypt",           "may, Encrypt",           NULL                                                    },
+	    {"words", "",                      "",                       NULL						    },
+	    {"words", "may, must",             NULL,                     "expected one of none, may, encrypt, not \"must\""      },
 	    {"items", "a b,c",                 "a, b, c",                NULL						    },
 	    {"items", "{ a b } c",             "{a b}, c",               NULL						    },
 	    {"items", "inline:{a=b, c=d} x",   "{inline:{a=b, c=d}}, x", NULL                                                    },
