@@ -17,6 +17,7 @@
 #include "cleanup/edits.h"
 #include "cleanup/intake.h"
 #include "cleanup/mime.h"
+#include "cleanup/recipients.h"
 #include "cleanup/transaction.h"
 #include "lib/base/map.h"
 #include "lib/base/mem.h"
@@ -144,14 +145,13 @@ log_action(
 		    tx_text(t, t->client_addr));
 	else
 		snprintf(origin, sizeof origin, "local");
-	log_info("%s: %s%s: %s %s from %s; from=<%s>%s%s%s%s%s%s%s%s%s%.*s", t->id,
+	struct str to = recipients_shown(t);
+	log_info("%s: %s%s: %s %s from %s; from=<%s>%s%.*s%s%s%s%s%s%s%s%.*s", t->id,
 	    line->kind == MIME_MILTER_HEADER ? "milter-header-" : "", word,
 	    line->kind == MIME_BODY ? "body" : "header", shown, origin, tx_text(t, t->sender),
-	    t->nrcpts > 0 ? " to=<" : "",
-	    t->nrcpts > 0 ? tx_text(t, t->rcpts[t->nrcpts - 1].address) : "",
-	    t->nrcpts > 0 ? ">" : "", *proto != '\0' ? " proto=" : "", proto,
-	    *helo != '\0' ? " helo=<" : "", helo, *helo != '\0' ? ">" : "", text.n > 0 ? ": " : "",
-	    STR_ARG(text));
+	    to.n > 0 ? " to=<" : "", STR_ARG(to), to.n > 0 ? ">" : "",
+	    *proto != '\0' ? " proto=" : "", proto, *helo != '\0' ? " helo=<" : "", helo,
+	    *helo != '\0' ? ">" : "", text.n > 0 ? ": " : "", STR_ARG(text));
 }
 
 static int

@@ -301,6 +301,16 @@ recipients_add(struct transaction *t, const struct msg_mail_rcpt *m, struct why 
 	return store(t, m, place, why);
 }
 
+struct str
+recipients_shown(const struct transaction *t)
+{
+	const struct question *q = LIST_FIRST(&t->open_questions);
+
+	if (t->nrcpts > 0)
+		return str_from(tx_text(t, t->rcpts[t->nrcpts - 1].address));
+	return q != NULL ? q->rcpt.address : STR_EMPTY;
+}
+
 void
 recipients_delete_all(struct transaction *t)
 {

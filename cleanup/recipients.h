@@ -19,6 +19,10 @@ bool recipients_clean(struct str address);
 int recipients_add(
     struct transaction *t, const struct msg_mail_rcpt *m, struct why *why) KP_MUST_USE;
 
+/* A recipient, for the log: the last one whose route is known, or else the last one at all; empty
+ * where there is none. */
+struct str recipients_shown(const struct transaction *t);
+
 /* Takes out the recipient, and all that it was expanded to; or every recipient. No question may be
  * open. */
 void recipients_delete(struct transaction *t, struct str address);
