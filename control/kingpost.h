@@ -31,6 +31,7 @@ command_fn cmd_queue_fsck;                                               /* fsck
 command_fn cmd_account_act;                                              /* account.c */
 command_fn cmd_block_list, cmd_block_remove, cmd_block_add;              /* block.c */
 command_fn cmd_user_add, cmd_user_passwd, cmd_user_list, cmd_user_delete; /* user.c */
+command_fn cmd_verify_show, cmd_verify_forget;                            /* verify.c */
 command_fn cmd_smtp_test;                                                 /* smtp.c */
 command_fn cmd_manual;                                                    /* manual.c */
 

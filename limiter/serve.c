@@ -258,7 +258,20 @@ list_block(const struct fact *fact, void *arg)
 		l->n++;
 }
 
-/* "block list", "block remove" ("address 192.0.2.1"), "block add" ("address 192.0.2.1 reason"). */
+static void
+show_verified(struct listing *l, struct limiter *limiter, struct str address)
+{
+	char line[1000];
+
+	verify_show(limiter, address, line, sizeof line);
+	struct msg_control_text text = {.text = str_from(line)};
+	if (line[0] != '\0' &&
+	    chan_send(l->ch, l->head->id, l->head->trace, MSG_CONTROL_TEXT, &text) == 0)
+		l->n++;
+}
+
+/* "verify show", "verify forget" (an address); "block list", "block remove" ("address 192.0.2.1"),
+ * "block add" ("address 192.0.2.1 reason"). */
 static void
 on_explain(struct chan *ch, const struct chan_head *head, union msg_any *msg)
 {
@@ -276,6 +289,10 @@ on_explain(struct chan *ch, const struct chan_head *head, union msg_any *msg)
 		(void)str_word(&argument, " ", &what);
 		(void)str_word(&argument, " ", &key);
 		listing.n = blocks_set(l, what, key, str_trim(argument));
+	} else if (str_is(msg->explain.what, "verify show")) {
+		show_verified(&listing, l, argument);
+	} else if (str_is(msg->explain.what, "verify forget")) {
+		listing.n = verify_remove(l, argument);
 	} else {
 		why_perm(&why, NULL, "limiter does not know \"%.*s\"", STR_ARG(msg->explain.what));
 		chan_refuse(ch, head, &why);

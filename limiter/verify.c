@@ -302,3 +302,29 @@ verify_result(struct limiter *l, struct str address, enum verify_status status, 
 	if (p != NULL)
 		pending_end(l->verifies, p, &answer);
 }
+
+/* --- the operator --- */
+
+void
+verify_show(struct limiter *l, struct str address, char *out, size_t size)
+{
+	static const char *const words[] = {"unknown", "deliverable", "undeliverable", "deferred"};
+	char room[MSG_ADDRESS_MAX + 1];
+	const struct fact *fact = facts_get(l->facts, STR("verify"), fold(address, room));
+
+	out[0] = '\0';
+	if (fact == NULL)
+		return;
+	int64_t age = now_s() - (int64_t)(fact->count >> STATUS_BITS);
+	snprintf(out, size, "%s: %s, found %lld s ago, %lld s left%s%s", room,
+	    words[status_of(fact)], (long long)(age > 0 ? age : 0),
+	    (long long)(fact->expires - now_s()), fact->text[0] != '\0' ? ": " : "", fact->text);
+}
+
+bool
+verify_remove(struct limiter *l, struct str address)
+{
+	char room[MSG_ADDRESS_MAX + 1];
+
+	return facts_remove(l->facts, STR("verify"), fold(address, room));
+}

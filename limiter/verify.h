@@ -45,6 +45,11 @@ void verify_result(
 /* Who asked is gone; a probe that he was to submit is the next one's. */
 void verify_forget(struct limiter *l, const void *who);
 
+/* For the operator: what is known, as a line ("" where nothing is); and whether there was something
+ * to forget. */
+void verify_show(struct limiter *l, struct str address, char *out, size_t size);
+bool verify_remove(struct limiter *l, struct str address);
+
 /* Every second: gives up probes that never come to an end. */
 void verify_tick(struct limiter *l);
 

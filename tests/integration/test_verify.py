@@ -158,14 +158,30 @@ def test_no_probe_of_ourselves(world):
 
 def test_the_operators_test_probes_nothing(world):
     suite = world.suite
-    done = suite.kingpost("smtp", "test", "--client", "127.0.0.1", "--to", "new@far.example", check=False)
+    done = suite.kingpost("smtp", "test", "--client", "127.0.0.1", "--to", "untold@far.example", check=False)
     assert "smtpd_recipient_restrictions: reject_unverified_recipient: no opinion" in done.out
-    assert "effect: verify: new@far.example is not known: a session would probe it" in done.out
+    assert "effect: verify: untold@far.example is not known: a session would probe it" in done.out
     assert ask(suite, "gone@far.example").startswith("577")
     done = suite.kingpost("smtp", "test", "--client", "127.0.0.1", "--to", "gone@far.example", check=False)
     assert "verdict: 577 5.1.1 <gone@far.example>" in done.out and done.returncode == 1
     suite.wait_empty()
-    assert not probes(world.hop, "new@far.example")
+    assert not probes(world.hop, "untold@far.example")
+
+
+def test_the_operator_makes_it_forget(world):
+    suite, hop = world.suite, world.hop
+    hop.script["RCPT"] = by_address(**dict(REPLIES, new="550 5.1.1 not yet"))
+    assert "not yet" in ask(suite, "new@far.example")
+    line = suite.kingpost("verify", "show", "new@FAR.example").out
+    assert re.fullmatch(r"new@far\.example: undeliverable, found \d+ s ago, 2\d{5} s left: host .* not yet \(in reply to RCPT TO command\)\n", line)
+    hop.script["RCPT"] = by_address(**REPLIES)
+    assert "not yet" in ask(suite, "new@far.example")
+    suite.kingpost("verify", "forget", "new@FAR.example")
+    assert ask(suite, "new@far.example").startswith("250")
+    assert suite.kingpost("verify", "show", "new@far.example").out.startswith("new@far.example: deliverable, ")
+    done = suite.kingpost("verify", "forget", "never-heard-of@far.example", check=False)
+    assert done.returncode == 67 and "nothing is known" in done.err
+    assert len(probes(hop, "new@far.example")) == 2
 
 
 def test_one_probe_for_a_crowd(world):

@@ -205,6 +205,25 @@ test_limit(void **state)
 	assert_true(ask(b, &first, "3@example.com", VERIFY_WAIT).probe);
 }
 
+static void
+test_operator(void **state)
+{
+	struct bench *b = *state;
+	char line[400], small[16];
+
+	verify_show(&b->l, STR("x@example.com"), line, sizeof line);
+	assert_string_equal(line, "");
+	assert_false(verify_remove(&b->l, STR("x@example.com")));
+	result(b, "x@example.com", VERIFY_UNDELIVERABLE, "no");
+	verify_show(&b->l, STR("x@EXAMPLE.com"), line, sizeof line);
+	assert_non_null(strstr(line, "x@example.com: undeliverable, found "));
+	assert_non_null(strstr(line, " s left: no"));
+	verify_show(&b->l, STR("x@example.com"), small, sizeof small);
+	assert_string_equal(small, "x@example.com: ");
+	assert_true(verify_remove(&b->l, STR("x@EXAMPLE.com")));
+	assert_true(ask(b, &first, "x@example.com", VERIFY_WAIT).probe);
+}
+
 /* A result is there after a restart. */
 static void
 test_restart(void **state)
@@ -232,6 +251,7 @@ main(void)
 	    cmocka_unit_test_setup_teardown(test_refresh, up, down),
 	    cmocka_unit_test_setup_teardown(test_gone, up, down),
 	    cmocka_unit_test_setup_teardown(test_limit, up, down),
+	    cmocka_unit_test_setup_teardown(test_operator, up, down),
 	    cmocka_unit_test_setup_teardown(test_restart, up, down),
 	};
 
