@@ -103,6 +103,8 @@ struct smtpd_conf {
 	struct setting_list smtpd_tls_mandatory_protocols;
 	int64_t smtpd_tls_ciphers;
 	int64_t smtpd_tls_mandatory_ciphers;
+	struct setting_list smtpd_tls_exclude_ciphers;
+	struct setting_list smtpd_tls_mandatory_exclude_ciphers;
 	bool tls_preempt_cipherlist;
 	int64_t smtpd_tls_eecdh_grade;
 	struct setting_list tls_eecdh_auto_curves;

@@ -80,6 +80,8 @@ start(struct server *server, const char *files, struct why *why)
 	    .protocols = must ? &conf->smtpd_tls_mandatory_protocols : &conf->smtpd_tls_protocols,
 	    .grade = (enum tls_grade)(
 		must ? conf->smtpd_tls_mandatory_ciphers : conf->smtpd_tls_ciphers),
+	    .excluded = {&conf->smtpd_tls_exclude_ciphers,
+			 must ? &conf->smtpd_tls_mandatory_exclude_ciphers : NULL},
 	    .groups = groups(conf),
 	    .server_order = conf->tls_preempt_cipherlist,
 	    .service = server->service->name,

@@ -29,7 +29,7 @@ static const struct {
     {"TLSv1.3", TLS_1_3, TLS1_3_VERSION, SSL_OP_NO_TLSv1_3},
 };
 
-enum { ALL = TLS_1_0 | TLS_1_1 | TLS_1_2 | TLS_1_3 };
+enum { ALL = TLS_1_0 | TLS_1_1 | TLS_1_2 | TLS_1_3, CIPHERS_MAX = 4096 };
 
 static bool
 version_find(struct str name, size_t *row)
@@ -96,6 +96,21 @@ set_protocols(SSL_CTX *ctx, const struct tls_policy *policy, struct why *why)
 	return 0;
 }
 
+/* "!NAME" for each cipher, or group of them, that is not wanted. */
+static int
+exclude(struct buf *ciphers, const struct setting_list *names, struct why *why)
+{
+	for (size_t i = 0; names != NULL && i < names->n; i++) {
+		const char *name = names->items[i];
+		if (strspn(name, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+-"
+				 "_") != strlen(name))
+			return why_perm(why, NULL, "%s: expected OpenSSL's name of a cipher", name);
+		if (buf_printf(ciphers, ":!%s", name) == -1)
+			return why_perm(why, NULL, "too many ciphers are excluded");
+	}
+	return 0;
+}
+
 /* The old protocols sign with SHA-1, which no security level above 0 allows. */
 int
 tls_policy_ciphers(SSL_CTX *ctx, const struct tls_policy *policy, struct why *why)
@@ -106,6 +121,8 @@ tls_policy_ciphers(SSL_CTX *ctx, const struct tls_policy *policy, struct why *wh
 	};
 	enum tls_grade grade = policy->grade;
 	unsigned protocols = 0;
+	struct buf ciphers;
+	int rc = 0;
 
 	if (tls_policy_protocols(policy->protocols, &protocols, why) == -1)
 		return -1;
@@ -113,9 +130,15 @@ tls_policy_ciphers(SSL_CTX *ctx, const struct tls_policy *policy, struct why *wh
 		SSL_CTX_set_security_level(ctx, 0);
 		grade = TLS_GRADE_MEDIUM;
 	}
-	if (SSL_CTX_set_cipher_list(ctx, lists[grade]) != 1)
-		return why_perm(why, NULL, "OpenSSL has none of the ciphers %s", lists[grade]);
-	return 0;
+	buf_init(&ciphers, CIPHERS_MAX);
+	if (buf_puts(&ciphers, lists[grade]) == -1 ||
+	    exclude(&ciphers, policy->excluded[0], why) == -1 ||
+	    exclude(&ciphers, policy->excluded[1], why) == -1)
+		rc = -1;
+	else if (SSL_CTX_set_cipher_list(ctx, buf_cstr(&ciphers)) != 1)
+		rc = why_perm(why, NULL, "OpenSSL has none of the ciphers %s", buf_cstr(&ciphers));
+	buf_free(&ciphers);
+	return rc;
 }
 
 /* One by one, so that a name that this OpenSSL does not know costs only itself. */

@@ -25,8 +25,9 @@ enum tls_grade { TLS_GRADE_HIGH, TLS_GRADE_MEDIUM };
 struct tls_policy {
 	const struct setting_list *protocols; /* ">=TLSv1.2", "<=TLSv1.3", "!TLSv1.1", "TLSv1.3" */
 	enum tls_grade grade;
-	const struct setting_list *groups; /* OpenSSL's names; those it lacks are left out */
-	bool server_order;                 /* our order of ciphers, not the client's */
+	const struct setting_list *excluded[2]; /* ciphers, by OpenSSL's names; NULL: none */
+	const struct setting_list *groups;      /* OpenSSL's names; those it lacks are left out */
+	bool server_order;                      /* our order of ciphers, not the client's */
 	const char *service;   /* sessions are resumed at the service of this name only */
 	int64_t session_ms;    /* how long a session may be resumed; 0: not at all */
 	bool ask_certificate;  /* of the client */

@@ -109,7 +109,7 @@ def server(tmp_path_factory):
     services = []
     for name, port, *settings in (
             ("wrapped", s.wrapped, "smtpd_tls_wrappermode = yes"),
-            ("strict", s.strict, "smtpd_tls_security_level = encrypt"),
+            ("strict", s.strict, "smtpd_tls_security_level = encrypt", "smtpd_tls_exclude_ciphers = CHACHA20", "smtpd_tls_mandatory_exclude_ciphers = AES128"),
             ("clients", s.clients, "smtpd_tls_ask_ccert = yes", f"smtpd_tls_CAfile = {c.path('ca.crt')}")):
         services += [(name, "program = smtpd"), (name, f"listen = 127.0.0.1:{port}")] + [(name, x) for x in settings]
     s.start(files, f"tls_server_sni_maps = texthash:{s.base}/sni", "tls_file_check_interval = 300ms", "default_transport = discard:",
@@ -193,6 +193,15 @@ def test_old_protocols_are_refused(server):
     c.set_ciphers("ECDHE-RSA-AES256-SHA")
     with pytest.raises((ssl.SSLError, OSError)):
         starttls(server, c)
+
+
+def test_excluded_ciphers(server):
+    for cipher, port, fine in (("ECDHE-RSA-CHACHA20-POLY1305", server.port, True), ("ECDHE-RSA-AES128-GCM-SHA256", server.port, True),
+                               ("ECDHE-RSA-CHACHA20-POLY1305", server.strict, False), ("ECDHE-RSA-AES128-GCM-SHA256", server.strict, False),
+                               ("ECDHE-RSA-AES256-GCM-SHA384", server.strict, True)):
+        done = subprocess.run(["openssl", "s_client", "-connect", f"127.0.0.1:{port}", "-starttls", "smtp", "-tls1_2", "-cipher", cipher],
+                              input=b"QUIT\r\n", stdout=subprocess.PIPE, stderr=subprocess.STDOUT, timeout=20)
+        assert (f"Cipher is {cipher}".encode() in done.stdout) == fine, (cipher, port)
 
 
 def test_level_encrypt(server):

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: ISC */
-/* Lists of protocols as Postfix writes them. */
+/* Lists of protocols and of ciphers that are not wanted, as Postfix writes them. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include <cmocka.h>
+#include <openssl/ssl.h>
 
 #include "lib/base/why.h"
 #include "lib/conf/setting.h"
@@ -52,10 +53,54 @@ test_protocols(void **state)
 	}
 }
 
+/* Whether TLS 1.2 has it with these exclusions; -1: they are refused. */
+static int
+has_cipher(char *first, char *second, const char *name, struct why *why)
+{
+	char *old[] = {">=TLSv1.2"};
+	const struct setting_list protocols = {.items = old, .n = 1};
+	const struct setting_list lists[] = {
+	    {.items = &first,  .n = first != NULL },
+            {.items = &second, .n = second != NULL}
+        };
+	const struct tls_policy policy = {
+	    .protocols = &protocols, .grade = TLS_GRADE_HIGH, .excluded = {&lists[0], &lists[1]}
+        };
+	SSL_CTX *ctx = SSL_CTX_new(TLS_server_method());
+	int found = tls_policy_ciphers(ctx, &policy, why);
+
+	STACK_OF(SSL_CIPHER) *ciphers = SSL_CTX_get_ciphers(ctx);
+	for (int i = 0; found != -1 && i < sk_SSL_CIPHER_num(ciphers); i++)
+		found |= strcmp(SSL_CIPHER_get_name(sk_SSL_CIPHER_value(ciphers, i)), name) == 0;
+	SSL_CTX_free(ctx);
+	return found;
+}
+
+static void
+test_excluded(void **state)
+{
+	static const char chacha[] = "ECDHE-RSA-CHACHA20-POLY1305";
+	static const char aes128[] = "ECDHE-RSA-AES128-GCM-SHA256";
+	struct why why = {0};
+
+	(void)state;
+	assert_int_equal(has_cipher(NULL, NULL, chacha, &why), 1);
+	assert_int_equal(has_cipher("CHACHA20", NULL, chacha, &why), 0);
+	assert_int_equal(has_cipher("CHACHA20", NULL, aes128, &why), 1);
+	assert_int_equal(has_cipher("CHACHA20", "AES128", aes128, &why), 0);
+	assert_int_equal(has_cipher("CHACHA20:ALL", NULL, aes128, &why), -1);
+	assert_string_equal(why.text, "CHACHA20:ALL: expected OpenSSL's name of a cipher");
+	/* TLS 1.3's are no matter of this list, and what is left of it may be nothing */
+	assert_int_equal(has_cipher("ECDHE", NULL, aes128, &why), -1);
+}
+
 int
 main(void)
 {
-	const struct CMUnitTest tests[] = {cmocka_unit_test(test_protocols)};
+	const struct CMUnitTest tests[] = {
+	    cmocka_unit_test(test_protocols),
+	    cmocka_unit_test(test_excluded),
+	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
