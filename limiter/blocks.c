@@ -2,8 +2,8 @@
 /*
  * Failures are counted by address, network and account within auth_failure_window. Each failure of
  * an address doubles the delay of its next answer; too many make a block for block_time. An account
- * is never blocked for an address from which it has logged in lately: else anybody could lock a
- * user out.
+ * is never blocked for an address from which it has logged in lately, but by the operator: else
+ * anybody could lock a user out.
  */
 #include "limiter/blocks.h"
 
@@ -42,14 +42,16 @@ good_key(char *room, size_t size, struct str address, struct str login)
 	return block_key(room, size, address, login);
 }
 
+/* A block that `least` or a stronger one has set. */
 static bool
-look(struct limiter *l, struct str what, struct str key, struct block_state *out)
+look(struct limiter *l, enum block_by least, struct str what, struct str key,
+    struct block_state *out)
 {
 	char room[600];
 	const struct fact *fact =
 	    facts_get(l->facts, STR(BLOCK), block_key(room, sizeof room, what, key));
 
-	if (fact == NULL)
+	if (fact == NULL || fact->count < (uint64_t)least)
 		return false;
 	out->blocked = true;
 	out->left_ms = fact->expires * 1000 - wall_us() / 1000;
@@ -73,30 +75,33 @@ void
 blocks_find(struct limiter *l, struct str address, struct str login, struct block_state *out)
 {
 	char network[80], room[600];
+	bool known = login.n > 0 && facts_get(l->facts, STR(GOOD),
+					good_key(room, sizeof room, address, login)) != NULL;
 
 	*out = (struct block_state){0};
-	if (address.n > 0 && look(l, STR("address"), address, out))
+	if (address.n > 0 && look(l, BLOCK_BY_RULE, STR("address"), address, out))
 		return;
 	if (address.n > 0 && network_of(l, address, network, sizeof network) &&
-	    look(l, STR("network"), str_from(network), out))
+	    look(l, BLOCK_BY_RULE, STR("network"), str_from(network), out))
 		return;
 	if (login.n > 0 &&
-	    facts_get(l->facts, STR(GOOD), good_key(room, sizeof room, address, login)) == NULL &&
-	    look(l, STR("login"), login, out))
+	    look(l, known ? BLOCK_BY_OPERATOR : BLOCK_BY_RULE, STR("login"), login, out))
 		return;
 	out->delay_ms = delay_after(l, counters_add(l->counters, STR("auth-address"), address, 0,
 					   l->conf->auth_failure_window));
 }
 
 bool
-blocks_set(struct limiter *l, struct str what, struct str key, struct str reason)
+blocks_set(struct limiter *l, enum block_by by, struct str what, struct str key, struct str reason)
 {
 	char room[600];
 	struct str name = block_key(room, sizeof room, what, key);
 
-	if (facts_get(l->facts, STR(BLOCK), name) != NULL)
+	const struct fact *fact = facts_get(l->facts, STR(BLOCK), name);
+
+	if (fact != NULL && fact->count >= (uint64_t)by)
 		return false;
-	(void)facts_put(l->facts, STR(BLOCK), name, l->conf->block_time / 1000, 1, reason);
+	(void)facts_put(l->facts, STR(BLOCK), name, l->conf->block_time / 1000, by, reason);
 	log_warning("blocked: %.*s for %llds: %.*s", STR_ARG(name),
 	    (long long)(l->conf->block_time / 1000), STR_ARG(reason));
 	return true;
@@ -112,7 +117,7 @@ count_failure(struct limiter *l, const char *kind, struct str what, struct str k
 	if (limit == 0 || n < (uint64_t)limit)
 		return;
 	snprintf(reason, sizeof reason, "%llu failed logins", (unsigned long long)n);
-	(void)blocks_set(l, what, key, str_from(reason));
+	(void)blocks_set(l, BLOCK_BY_RULE, what, key, str_from(reason));
 }
 
 void

@@ -19,8 +19,11 @@ void blocks_find(struct limiter *l, struct str address, struct str login, struct
 /* A login has passed or failed. */
 void blocks_result(struct limiter *l, struct str address, struct str login, bool passed);
 
-/* Sets a block by hand or for another reason than logins: `what` is "address", "network" or
- * "login". False where there was one already. */
-bool blocks_set(struct limiter *l, struct str what, struct str key, struct str reason);
+/* Who sets a block. The operator's keeps a login out from everywhere. */
+enum block_by { BLOCK_BY_RULE = 1, BLOCK_BY_OPERATOR = 2 };
+
+/* Sets a block: `what` is "address", "network" or "login". False where there was one already. */
+bool blocks_set(
+    struct limiter *l, enum block_by by, struct str what, struct str key, struct str reason);
 
 #endif

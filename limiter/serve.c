@@ -78,7 +78,7 @@ on_block_set(struct chan *ch, const struct chan_head *head, union msg_any *msg)
 	const struct msg_block_set *m = &msg->block_set;
 
 	(void)head;
-	(void)blocks_set(limiter_of(ch), m->what, m->key, m->reason);
+	(void)blocks_set(limiter_of(ch), BLOCK_BY_RULE, m->what, m->key, m->reason);
 }
 
 static void
@@ -288,7 +288,7 @@ on_explain(struct chan *ch, const struct chan_head *head, union msg_any *msg)
 		struct str what = STR_EMPTY, key = STR_EMPTY;
 		(void)str_word(&argument, " ", &what);
 		(void)str_word(&argument, " ", &key);
-		listing.n = blocks_set(l, what, key, str_trim(argument));
+		listing.n = blocks_set(l, BLOCK_BY_OPERATOR, what, key, str_trim(argument));
 	} else if (str_is(msg->explain.what, "verify show")) {
 		show_verified(&listing, l, argument);
 	} else if (str_is(msg->explain.what, "verify forget")) {

@@ -26,7 +26,7 @@ static bool
 names_tables(const struct settings *table, const struct setting *row)
 {
 	static const char *const ends[] = {
-	    "_restrictions", "_classes", "_checks", "_access", "_maps"};
+	    "_restrictions", "_classes", "_checks", "_access", "_maps", "_clientcerts"};
 	struct str name = str_from(row->name);
 
 	if (strcmp(table->program, "smtpd") != 0 && strcmp(table->program, "cleanup") != 0)

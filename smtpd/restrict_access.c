@@ -209,7 +209,7 @@ rule_access(struct judge *j, const struct access_rule *rule)
 	return look_up(j, rule, kind, what, &about, &found);
 }
 
-/* By the certificate's fingerprint, then by its key's. */
+/* By the certificate's fingerprint, then by its key's; who has signed it is no matter then. */
 enum verdict
 rule_ccert_access(struct judge *j, const struct access_rule *rule)
 {
@@ -218,7 +218,7 @@ rule_ccert_access(struct judge *j, const struct access_rule *rule)
 	bool found = false;
 
 	for (size_t i = 0; i < NELEM(prints) && v == VERDICT_DUNNO && !found; i++) {
-		if (prints[i] == NULL || !j->who.verified)
+		if (prints[i] == NULL)
 			continue;
 		struct reply_about about = {prints[i], "Client certificate"};
 		v = look_up(j, rule, ACCESS_EXACT, str_from(prints[i]), &about, &found);

@@ -39,6 +39,8 @@ twice TXT "v=spf1 +all"
 macro TXT "v=spf1 exists:%{ir}.%{l1r-}.spf.example -all"
 9.0.0.127.joe.spf A 127.0.0.2
 deep TXT "v=spf1 include:deep.example -all"
+v A 45.45.45.8
+v MX 10 mail.good
 listed.rhsbl A 127.0.0.2
 good.example.rhsbl A 127.0.0.2
 bad.example.rhsbl A 127.0.0.2
@@ -63,6 +65,8 @@ bad.example.rhsbl TXT "bad domain"
 3 PTR host.example.
 4 PTR liar.example.
 5 PTR missing.example.
+6 PTR good.example.
+7 PTR deleg.example.
 """,
 }
 

@@ -113,11 +113,31 @@ test_by_hand(void **state)
 {
 	struct bench *b = *state;
 
-	assert_true(blocks_set(&b->l, STR("network"), STR("192.0.2.0/24"), STR("by hand")));
-	assert_false(blocks_set(&b->l, STR("network"), STR("192.0.2.0/24"), STR("again")));
+	assert_true(
+	    blocks_set(&b->l, BLOCK_BY_RULE, STR("network"), STR("192.0.2.0/24"), STR("by hand")));
+	assert_false(
+	    blocks_set(&b->l, BLOCK_BY_RULE, STR("network"), STR("192.0.2.0/24"), STR("again")));
 	assert_true(is_blocked(&b->l, "192.0.2.77", ""));
 	assert_true(facts_remove(b->l.facts, STR("block"), STR("network 192.0.2.0/24")));
 	assert_false(is_blocked(&b->l, "192.0.2.77", ""));
+}
+
+/* The operator's word is stronger than that the account has logged in from there. */
+static void
+test_login_by_hand(void **state)
+{
+	struct bench *b = *state;
+
+	blocks_result(&b->l, STR("192.0.2.1"), STR("jim"), true);
+	assert_true(blocks_set(&b->l, BLOCK_BY_RULE, STR("login"), STR("jim"), STR("failures")));
+	assert_false(is_blocked(&b->l, "192.0.2.1", "jim"));
+	assert_true(is_blocked(&b->l, "192.0.2.2", "jim"));
+	assert_true(blocks_set(&b->l, BLOCK_BY_OPERATOR, STR("login"), STR("jim"), STR("by hand")));
+	assert_false(
+	    blocks_set(&b->l, BLOCK_BY_OPERATOR, STR("login"), STR("jim"), STR("by hand")));
+	assert_false(blocks_set(&b->l, BLOCK_BY_RULE, STR("login"), STR("jim"), STR("failures")));
+	assert_true(is_blocked(&b->l, "192.0.2.1", "jim"));
+	assert_true(is_blocked(&b->l, "192.0.2.2", "jim"));
 }
 
 #define ROW(name) cmocka_unit_test_setup_teardown(name, bench_up, bench_down)
@@ -132,6 +152,7 @@ main(void)
 	    ROW(test_login),
 	    ROW(test_odd),
 	    ROW(test_by_hand),
+	    ROW(test_login_by_hand),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
