@@ -240,6 +240,25 @@ def test_a_probe_survives_qmgr(world):
     no_mail(suite, hop)
 
 
+def test_limiter_dies(world):
+    """Who waits hears that it could not be told; the probe's result goes to the next limiter."""
+    suite, hop = world.suite, world.hop
+    go, done = threading.Event(), []
+    hop.script["RCPT"] = by_address(orphan=lambda: go.wait(60) and "250 2.1.5 ok", **REPLIES)
+    t = threading.Thread(target=lambda: done.append(ask(suite, "orphan@far.example")))
+    t.start()
+    wait_until(lambda: probes(hop, "orphan@far.example"), what="probe")
+    (pid,) = suite.pids("limiter")
+    os.kill(pid, signal.SIGKILL)
+    t.join(30)
+    assert done == ["450 4.1.1 <orphan@far.example>: Recipient address rejected: address verification problem"]
+    wait_until(lambda: suite.pids("limiter"), what="limiter")
+    go.set()
+    suite.wait_log(r"to=<orphan@far\.example>.*status=deliverable")
+    wait_until(lambda: ask(suite, "orphan@far.example").startswith("250"), what="result")
+    assert len(probes(hop, "orphan@far.example")) == 1
+
+
 def test_a_restart_keeps_results(server):
     suite, hop = Suite(), server(RCPT=by_address(**REPLIES))
     suite.start("smtpd_recipient_restrictions = reject_unverified_recipient", f"relayhost = [127.0.0.1]:{hop.port}")
