@@ -58,6 +58,8 @@ verify_status(uint64_t status)
 void
 probe_report(const struct message *m)
 {
+	if (m->st.env.nrcpts == 0)
+		return;
 	const struct envelope_rcpt *rcpt = &m->st.env.rcpts[0];
 	const struct state_rcpt *state = &m->st.rcpts[0];
 	struct chan *limiter = service_peer(m->q->service, PROGRAM_LIMITER, 0);
