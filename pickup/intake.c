@@ -47,6 +47,10 @@ on_answer(void *arg, const struct chan_head *head, union msg_any *msg)
 	struct why why;
 	bool queued = msg != NULL && head->type == MSG_MAIL_QUEUED;
 
+	if (msg != NULL && in->screening != NULL && screening_answer(in->screening, head, msg))
+		return;
+	if (msg != NULL && !msg_ends(head->type))
+		chan_forget(in->cleanup, in->id);
 	in->cleanup = NULL;
 	if (queued)
 		report_queued(in, msg->mail_queued.queue_id);
@@ -86,6 +90,34 @@ override_flags(const struct pickup *p)
 	       ((p->overrides & OVERRIDE_MAPPINGS) != 0 ? MAIL_NO_MAPPINGS : 0);
 }
 
+int
+intake_send(struct intake *in, enum msg_type type, const void *msg, struct why *why)
+{
+	if (in->cleanup == NULL || chan_send(in->cleanup, in->id, in->trace, type, msg) == -1)
+		return why_temp(why, "4.3.0", "the queue is not available");
+	return 0;
+}
+
+static int
+send_open(struct intake *in, const struct msg_mail_open *open, struct why *why)
+{
+	struct pickup *p = in->pickup;
+	const char *filter = p->conf->common.content_filter;
+	struct msg_mail_edit edit = {.kind = EDIT_FILTER, .name = str_from(filter)};
+
+	in->cleanup = service_peer(p->service, PROGRAM_CLEANUP, in->trace);
+	if (in->cleanup == NULL)
+		return why_temp(why, "4.3.0", "the queue is not available");
+	in->id = chan_open(in->cleanup, on_answer, in);
+	chan_on_idle(in->cleanup, on_cleanup_idle, p);
+	if (intake_send(in, MSG_MAIL_OPEN, open, why) == 0 &&
+	    (*filter == '\0' || intake_send(in, MSG_MAIL_EDIT, &edit, why) == 0))
+		return 0;
+	chan_forget(in->cleanup, in->id);
+	in->cleanup = NULL;
+	return -1;
+}
+
 struct intake *
 intake_open(struct pickup *p, const struct msg_mail_open *msg, uid_t uid, intake_done_fn *on_done,
     void *arg, struct why *why)
@@ -121,41 +153,14 @@ intake_open(struct pickup *p, const struct msg_mail_open *msg, uid_t uid, intake
 	    .ret = msg->ret,
 	    .content = msg->content,
 	};
+	if (send_open(in, &open, why) == -1)
+		goto fail;
 	if (milters_wanted(p))
-		in->screening = screening_new(in, &open, why);
-	if (milters_wanted(p) ? in->screening != NULL : intake_send_open(in, &open, why) == 0)
-		return in;
+		in->screening = screening_new(in);
+	return in;
 fail:
 	intake_free(in);
 	return NULL;
-}
-
-int
-intake_send(struct intake *in, enum msg_type type, const void *msg, struct why *why)
-{
-	if (in->cleanup == NULL || chan_send(in->cleanup, in->id, in->trace, type, msg) == -1)
-		return why_temp(why, "4.3.0", "the queue is not available");
-	return 0;
-}
-
-int
-intake_send_open(struct intake *in, const struct msg_mail_open *open, struct why *why)
-{
-	struct pickup *p = in->pickup;
-	const char *filter = p->conf->common.content_filter;
-	struct msg_mail_edit edit = {.kind = EDIT_FILTER, .name = str_from(filter)};
-
-	in->cleanup = service_peer(p->service, PROGRAM_CLEANUP, in->trace);
-	if (in->cleanup == NULL)
-		return why_temp(why, "4.3.0", "the queue is not available");
-	in->id = chan_open(in->cleanup, on_answer, in);
-	chan_on_idle(in->cleanup, on_cleanup_idle, p);
-	if (intake_send(in, MSG_MAIL_OPEN, open, why) == 0 &&
-	    (*filter == '\0' || intake_send(in, MSG_MAIL_EDIT, &edit, why) == 0))
-		return 0;
-	chan_forget(in->cleanup, in->id);
-	in->cleanup = NULL;
-	return -1;
 }
 
 int
@@ -169,10 +174,9 @@ intake_rcpt(struct intake *in, const struct msg_mail_rcpt *msg, struct why *why)
 		return -1;
 	struct msg_mail_rcpt rcpt = {
 	    .address = addr_text(&a), .orcpt = msg->orcpt, .notify = msg->notify};
-	if (in->screening == NULL)
-		return intake_send(in, MSG_MAIL_RCPT, &rcpt, why);
-	screening_rcpt(in->screening, &rcpt);
-	return 0;
+	if (in->screening != NULL)
+		screening_rcpt(in->screening, rcpt.address);
+	return intake_send(in, MSG_MAIL_RCPT, &rcpt, why);
 }
 
 int
@@ -183,8 +187,7 @@ intake_data(struct intake *in, struct str bytes, struct why *why)
 	in->size += bytes.n;
 	if (in->piped || in->size > INLINE_MAX)
 		return why_perm(why, "5.5.0", "more content than may come this way");
-	return in->screening != NULL ? screening_data(in->screening, bytes, why)
-				     : intake_send(in, MSG_MAIL_DATA, &data, why);
+	return intake_send(in, MSG_MAIL_DATA, &data, why);
 }
 
 int
@@ -194,7 +197,7 @@ intake_commit(struct intake *in, uint64_t size, struct why *why)
 
 	if (in->recipients == 0)
 		return why_perm(why, "5.5.4", "no recipient");
-	return in->screening != NULL ? screening_commit(in->screening, size, why)
+	return in->screening != NULL ? screening_look(in->screening, size, why)
 				     : intake_send(in, MSG_MAIL_COMMIT, &commit, why);
 }
 

@@ -1,74 +1,49 @@
 /* SPDX-License-Identifier: ISC */
 /*
- * One chain of milters a message: connect, helo, sender, recipients, data and content in a row. A
- * refusal at any of them refuses the message. What they make of it goes to cleanup; large content
- * through a pipe, as it is read there.
+ * One chain of milters a message: when it is whole and cleanup has shown it, connect, helo, sender,
+ * recipients, data and content in a row. A refusal at any of them refuses the message. What they
+ * make of it goes back to cleanup, and then the word that makes it a message.
  */
 #include "pickup/milter.h"
 
-#include <errno.h>
-#include <event2/event.h>
-#include <fcntl.h>
-#include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
-#include <unistd.h>
 
-#include "lib/base/clock.h"
-#include "lib/base/io.h"
 #include "lib/base/mem.h"
-#include "lib/base/panic.h"
 #include "lib/conf/override.h"
 #include "lib/log/log.h"
-#include "lib/mail/complete.h"
-#include "lib/mail/header.h"
 #include "lib/metrics/metrics.h"
+#include "lib/milter/calls.h"
+#include "lib/milter/give.h"
+#include "lib/milter/macros.h"
 #include "lib/milter/mail.h"
 #include "lib/milter/milter.h"
 #include "pickup/pickup.h"
 
-enum { READ_PART = 64 * 1024, INLINE_MAX = 60 * 1024, EDITS_MAX = 20000 };
-
-struct held_rcpt {
-	char *address, *orcpt;
-	uint64_t notify;
-};
+enum { EDITS_MAX = 20000, HEADER_ROOM = 64 * 1024 };
 
 struct held_edit {
 	enum mail_edit kind;
 	char *text;
 };
 
-/* A connection that master has been asked for. */
-struct milter_call {
-	struct milter *milter;
-	uint32_t request;
-	struct milter_call *next;
-};
-
 struct screening {
 	struct intake *in;
 	struct pickup *p;
-	struct msg_mail_open open; /* its texts are owned */
-	struct held_rcpt *rcpts;
+	char **rcpts;
 	size_t nrcpts, size;
-	struct buf content;
-	size_t held; /* counted against milter_memory_limit */
-	int pipe;    /* content comes from there; then it goes out by it; -1 */
-	struct event *ev_pipe;
-	bool committed, asked;
-	uint64_t promised;
+	uint64_t sent;      /* octets of content that cleanup has */
+	struct buf content; /* as cleanup shows it, where it is small */
+	char id[MSG_ID_MAX + 1];
 	/* the milters */
 	struct milters *chain;
-	struct milter_call *calls;
+	struct milter_calls calls;
 	struct milter_mail mail;
-	bool has_mail;
+	struct milter_gift *gift;
 	enum milter_event event;
 	size_t rcpt; /* asked about */
 	struct held_edit *edits;
 	size_t nedits, edits_size;
-	size_t sent; /* of the content, into the pipe */
 };
 
 int
@@ -80,6 +55,8 @@ milters_start(struct pickup *p, struct why *why)
 	    conf->milter_default_action};
 
 	p->milters = xcalloc(1, sizeof *p->milters);
+	p->held = xcalloc(1, sizeof *p->held);
+	p->held->max = (size_t)conf->held_content_limit;
 	if (override_parse(&p->overrides, &conf->receive_override_options, why) == -1)
 		return -1;
 	if ((p->overrides & OVERRIDE_MILTERS) != 0)
@@ -93,57 +70,14 @@ milters_wanted(const struct pickup *p)
 	return p->milters->n > 0;
 }
 
-/* --- connections --- */
-
-static void
-call_drop(struct screening *sc, struct milter_call *call)
-{
-	struct milter_call **link = &sc->calls;
-
-	while (*link != call)
-		link = &(*link)->next;
-	*link = call->next;
-	free(call);
-}
-
-static void
-on_connected(void *arg, const struct chan_head *head, union msg_any *msg)
-{
-	struct screening *sc = arg;
-	struct milter_call *call = sc->calls;
-	struct why why;
-
-	while (call != NULL && msg != NULL && call->request != head->id)
-		call = call->next;
-	if (call == NULL)
-		return;
-	struct milter *milter = call->milter;
-	call_drop(sc, call);
-	if (msg != NULL && head->type == MSG_CONNECTED) {
-		milter_connected(milter, chan_take_fd(&msg->connected.socket), NULL);
-		return;
-	}
-	if (msg != NULL && head->type == MSG_REFUSED)
-		why_from_msg(&why, &msg->refused);
-	else
-		why_temp(&why, "4.3.0", "no connection");
-	milter_connected(milter, -1, &why);
-}
+/* --- what the chain asks --- */
 
 static bool
 host_connect(void *arg, struct milter *milter, const char *target)
 {
 	struct screening *sc = arg;
-	struct msg_connect msg = {.target = str_from(target)};
-	uint32_t id = chan_call(
-	    service_master(sc->p->service), sc->in->trace, MSG_CONNECT, &msg, on_connected, sc);
 
-	if (id == 0)
-		return false;
-	struct milter_call *call = xcalloc(1, sizeof *call);
-	*call = (struct milter_call){.milter = milter, .request = id, .next = sc->calls};
-	sc->calls = call;
-	return true;
+	return milter_calls_connect(&sc->calls, sc->in->trace, milter, target);
 }
 
 static void
@@ -151,64 +85,34 @@ host_forget(void *arg, struct milter *milter)
 {
 	struct screening *sc = arg;
 
-	for (struct milter_call *call = sc->calls; call != NULL; call = call->next) {
-		if (call->milter != milter)
-			continue;
-		chan_forget(service_master(sc->p->service), call->request);
-		call_drop(sc, call);
-		return;
-	}
+	milter_calls_forget(&sc->calls, milter);
 }
-
-/* --- macros --- */
 
 static bool
 host_macro(void *arg, struct str name, struct buf *out)
 {
 	const struct screening *sc = arg;
 	const struct conf_common *conf = &sc->p->conf->common;
-	char id[20];
-
-	snprintf(id, sizeof id, "%016" PRIX64, sc->in->trace);
-	const struct {
-		const char *name, *value;
-	} macros[] = {
-	    {"j",           conf->myhostname					     },
-	    {"daemon_name", conf->milter_macro_daemon_name                               },
-	    {"i",           id							   },
-	    {"_",           "localhost [127.0.0.1]"                                      },
-	    {"client_name", "localhost"						  },
-	    {"client_ptr",  "localhost"						  },
-	    {"client_addr", "127.0.0.1"						  },
-	    {"mail_addr",   sc->in->sender					       },
-	    {"rcpt_addr",   sc->event == MILTER_RCPT ? sc->rcpts[sc->rcpt].address : NULL},
+	const struct milter_facts facts = {
+	    .myhostname = conf->myhostname,
+	    .daemon_name = conf->milter_macro_daemon_name,
+	    .mail_name = conf->mail_name,
+	    .id = sc->id,
+	    .client_name = "localhost",
+	    .client_addr = "127.0.0.1",
+	    .mail_addr = sc->in->sender,
+	    .rcpt_addr = sc->event == MILTER_RCPT ? sc->rcpts[sc->rcpt] : NULL,
 	};
 
-	if (name.n > 2 && name.p[0] == '{')
-		name = str_sub(name, 1, name.n - 2);
-	if (str_is(name, "v"))
-		return buf_printf(out, "%s %s", conf->mail_name, KP_VERSION) == 0;
-	for (size_t i = 0; i < NELEM(macros); i++)
-		if (str_is(name, macros[i].name))
-			return macros[i].value != NULL && buf_puts(out, macros[i].value) == 0;
-	return false;
+	return milter_macro(&facts, name, out);
 }
 
-/* --- on to cleanup --- */
+/* --- back to cleanup --- */
 
 static void
 refuse(struct screening *sc, const struct why *why)
 {
 	intake_refused(sc->in, why); /* frees all */
-}
-
-static void
-refuse_temp(struct screening *sc, const char *text)
-{
-	struct why why;
-
-	why_temp(&why, "4.3.0", "%s", text);
-	refuse(sc, &why);
 }
 
 static bool
@@ -241,103 +145,49 @@ send_edits(struct screening *sc, struct why *why)
 }
 
 static void
-commit(struct screening *sc)
+commit(struct screening *sc, uint64_t size)
 {
-	struct msg_mail_commit msg = {.size = sc->content.n};
+	struct msg_mail_commit msg = {.size = size};
 	struct why why;
 
-	if (send_edits(sc, &why) == -1 || intake_send(sc->in, MSG_MAIL_COMMIT, &msg, &why) == -1)
+	if (intake_send(sc->in, MSG_MAIL_COMMIT, &msg, &why) == -1)
 		refuse(sc, &why);
 }
 
 static void
-on_writable(evutil_socket_t fd, short what, void *arg)
+on_given(void *arg, uint64_t size, bool good)
 {
 	struct screening *sc = arg;
-
-	(void)what;
-	while (sc->sent < sc->content.n) {
-		ssize_t n = write(fd, sc->content.p + sc->sent, sc->content.n - sc->sent);
-		if (n == -1 && errno == EINTR)
-			continue;
-		if (n == -1 && errno == EAGAIN)
-			return;
-		if (n == -1) {
-			refuse_temp(sc, "the queue does not take the content");
-			return;
-		}
-		sc->sent += (size_t)n;
-	}
-	event_free(sc->ev_pipe);
-	sc->ev_pipe = NULL;
-	fd_close(&sc->pipe);
-	commit(sc);
-}
-
-static int
-send_envelope(struct screening *sc, int content, struct why *why)
-{
-	struct msg_mail_open open = sc->open;
-
-	open.content = content;
-	open.size = sc->content.n;
-	if (intake_send_open(sc->in, &open, why) == -1)
-		return -1;
-	for (size_t i = 0; i < sc->nrcpts; i++) {
-		struct msg_mail_rcpt rcpt = {
-		    .address = str_from(sc->rcpts[i].address),
-		    .orcpt = str_from(sc->rcpts[i].orcpt),
-		    .notify = sc->rcpts[i].notify,
-		};
-		if (intake_send(sc->in, MSG_MAIL_RCPT, &rcpt, why) == -1)
-			return -1;
-	}
-	return 0;
-}
-
-static void
-submit_large(struct screening *sc)
-{
 	struct why why;
-	int ends[2];
 
-	if (pipe2(ends, O_NONBLOCK | O_CLOEXEC) == -1) {
-		refuse_temp(sc, "no pipe to the queue");
+	if (good) {
+		commit(sc, size);
 		return;
 	}
-	int rc = send_envelope(sc, ends[0], &why);
-	close(ends[0]); /* the channel has its own */
-	sc->pipe = ends[1];
-	if (rc == -1) {
-		refuse(sc, &why);
-		return;
-	}
-	sc->ev_pipe =
-	    event_new(sc->p->service->loop.base, sc->pipe, EV_WRITE | EV_PERSIST, on_writable, sc);
-	if (sc->ev_pipe == NULL || event_add(sc->ev_pipe, NULL) == -1)
-		fatal("milter: no event");
+	why_temp(&why, "4.3.0", "the queue does not take the content");
+	refuse(sc, &why);
 }
 
 static void
 submit(struct screening *sc)
 {
-	struct str rest = buf_view(&sc->content);
+	struct intake *in = sc->in;
+	uint64_t size = sc->sent;
 	struct why why;
 
-	if (rest.n > INLINE_MAX) {
-		submit_large(sc);
-		return;
-	}
-	int rc = send_envelope(sc, -1, &why);
-	while (rc == 0 && rest.n > 0) {
-		struct msg_mail_data data = {.bytes = str_sub(rest, 0, MSG_CHUNK_MAX)};
-		rc = intake_send(sc->in, MSG_MAIL_DATA, &data, &why);
-		rest = str_from_at(rest, data.bytes.n);
+	int rc = send_edits(sc, &why);
+	if (rc == 0) {
+		rc = in->cleanup == NULL
+			 ? -1
+			 : milter_give(&sc->gift, sc->p->service->loop.base, in->cleanup, in->id,
+			       in->trace, &sc->mail, &size, on_given, sc);
+		if (rc == -1)
+			why_temp(&why, "4.3.0", "the queue is not available");
 	}
 	if (rc == -1)
 		refuse(sc, &why);
-	else
-		commit(sc);
+	else if (rc == 1)
+		commit(sc, size);
 }
 
 /* --- the dialogue --- */
@@ -359,43 +209,10 @@ log_refusal(const struct screening *sc, const struct why *why)
 	static const char *const events[MILTER_EVENTS] = {
 	    "CONNECT", "HELO", "MAIL", "RCPT", "DATA", "END-OF-MESSAGE"};
 
-	log_info("%016" PRIX64 ": milter-reject: %s from localhost[127.0.0.1]: %s %s; from=<%s> "
+	log_info("%s: milter-reject: %s from localhost[127.0.0.1]: %s %s; from=<%s> "
 		 "to=<%s>",
-	    sc->in->trace, events[sc->event], why->code, why->text, sc->in->sender,
-	    sc->nrcpts > 0 ? sc->rcpts[sc->rcpt < sc->nrcpts ? sc->rcpt : 0].address : "");
-}
-
-static bool
-take_back(struct screening *sc)
-{
-	struct milter_mail *mail = &sc->mail;
-	struct str body = mail->is_replaced ? buf_view(&mail->replaced) : mail->body;
-	struct buf all;
-
-	buf_init(&all, mail->header.n + body.n + 2);
-	if (buf_str(&all, buf_view(&mail->header)) == -1 || buf_str(&all, body) == -1)
-		panic("milter: a message larger than its parts");
-	if (!str_ends(buf_view(&all), STR("\r\n")) && buf_puts(&all, "\r\n") == -1)
-		panic("milter: a message larger than its parts");
-	milter_mail_clear(mail);
-	sc->has_mail = false;
-	buf_free(&sc->content);
-	sc->content = all;
-	return all.n <= (size_t)sc->p->conf->common.message_size_limit;
-}
-
-static bool
-make_mail(struct screening *sc)
-{
-	const struct conf_common *conf = &sc->p->conf->common;
-	struct str all = buf_view(&sc->content);
-	size_t n = header_size(all);
-
-	milter_mail_init(
-	    &sc->mail, (size_t)conf->header_size_limit, (size_t)conf->message_size_limit + 2);
-	sc->has_mail = true;
-	sc->mail.body = str_from_at(all, n);
-	return buf_str(&sc->mail.header, str_sub(all, 0, n)) == 0;
+	    sc->id, events[sc->event], why->code, why->text, sc->in->sender,
+	    sc->nrcpts > 0 ? sc->rcpts[sc->rcpt < sc->nrcpts ? sc->rcpt : 0] : "");
 }
 
 static void
@@ -403,7 +220,6 @@ ask(struct screening *sc)
 {
 	char bracketed[MSG_ADDRESS_MAX + 3];
 	struct str args[3];
-	struct why why;
 	size_t n = 0;
 
 	switch (sc->event) {
@@ -418,18 +234,13 @@ ask(struct screening *sc)
 	case MILTER_MAIL:
 	case MILTER_RCPT:
 		snprintf(bracketed, sizeof bracketed, "<%s>",
-		    sc->event == MILTER_MAIL ? sc->in->sender : sc->rcpts[sc->rcpt].address);
+		    sc->event == MILTER_MAIL ? sc->in->sender : sc->rcpts[sc->rcpt]);
 		args[n++] = str_from(bracketed);
 		break;
 	case MILTER_DATA:
+	case MILTER_CONTENT:
 	case MILTER_EVENTS:
 		break;
-	case MILTER_CONTENT:
-		if (!make_mail(sc)) {
-			why_perm(&why, "5.6.0", "the header is too large");
-			refuse(sc, &why);
-			return;
-		}
 	}
 	milters_ask(sc->chain, sc->event, args, n, sc->event == MILTER_CONTENT ? &sc->mail : NULL);
 }
@@ -438,7 +249,6 @@ static void
 host_done(void *arg, enum milter_verdict verdict, const struct why *why)
 {
 	struct screening *sc = arg;
-	struct why large;
 
 	if (verdict == MILTER_REFUSE) {
 		struct why said = *why; /* the chain ends with us */
@@ -448,19 +258,13 @@ host_done(void *arg, enum milter_verdict verdict, const struct why *why)
 		return;
 	}
 	if (verdict == MILTER_DISCARD) {
-		log_info("%016" PRIX64 ": milter-discard: from localhost[127.0.0.1]; from=<%s>",
-		    sc->in->trace, sc->in->sender);
+		log_info("%s: milter-discard: from localhost[127.0.0.1]; from=<%s>", sc->id,
+		    sc->in->sender);
 		(void)edit_add(sc, EDIT_DISCARD, STR("by a milter"));
 	}
 	if (verdict == MILTER_DISCARD || sc->event == MILTER_CONTENT) {
-		bool fits = !sc->has_mail || take_back(sc);
 		milters_free(&sc->chain);
-		if (fits) {
-			submit(sc);
-			return;
-		}
-		why_perm(&large, "5.3.4", "message file too big");
-		refuse(sc, &large);
+		submit(sc);
 		return;
 	}
 	if (sc->event == MILTER_RCPT && ++sc->rcpt < sc->nrcpts) {
@@ -479,179 +283,83 @@ static const struct milter_host host = {
     .done = host_done,
 };
 
-/* Milters see the message as it will be sent: without Bcc, with what was missing. */
-static int
-complete(struct screening *sc, struct why *why)
-{
-	const struct conf_common *conf = &sc->p->conf->common;
-	char id[20];
-	struct buf all;
-	size_t end;
-
-	snprintf(id, sizeof id, "%016" PRIX64, sc->in->trace);
-	struct complete c = {
-	    .host = conf->myhostname,
-	    .sender = sc->in->sender,
-	    .full_name = sc->open.full_name.p,
-	    .id = id,
-	    .arrived = (uint64_t)wall_us(),
-	};
-	buf_init(&all, sc->content.n + 64 * 1024);
-	if (sc->content.n > 0 && !str_ends(buf_view(&sc->content), STR("\r\n")) &&
-	    buf_puts(&sc->content, "\r\n") == -1)
-		goto fail;
-	struct str content = buf_view(&sc->content);
-	if (complete_rewrite(content, &c, &all, &end) == -1 ||
-	    buf_str(&all, str_from_at(content, end)) == -1)
-		goto fail;
-	buf_free(&sc->content);
-	sc->content = all;
-	return 0;
-fail:
-	buf_free(&all);
-	return why_perm(why, "5.3.4", "message size exceeds the fixed limit");
-}
-
-/* Goes on when all that was promised is here. */
-static int
-proceed(struct screening *sc, struct why *why)
-{
-	if (!sc->committed || sc->asked)
-		return 0;
-	if (sc->content.n != sc->promised)
-		return sc->pipe != -1 ? 0
-				      : why_temp(why, "4.3.0", "the message did not arrive whole");
-	if (sc->ev_pipe != NULL)
-		event_free(sc->ev_pipe);
-	sc->ev_pipe = NULL;
-	fd_close(&sc->pipe);
-	sc->asked = true;
-	if (complete(sc, why) == -1)
-		return -1;
-	sc->chain = milters_new(sc->p->service->loop.base, sc->p->milters, &host, sc);
-	ask(sc);
-	return 0;
-}
-
-/* --- content in --- */
-
-int
-screening_data(struct screening *sc, struct str bytes, struct why *why)
-{
-	struct pickup *p = sc->p;
-
-	if (bytes.n > (size_t)p->conf->common.milter_memory_limit - p->milter_held) {
-		why_temp(why, "4.3.1", "too much mail is being looked at");
-		why->smtp = 452;
-		return -1;
-	}
-	if (buf_str(&sc->content, bytes) == -1) {
-		why_perm(why, "5.3.4", "message size exceeds the fixed limit");
-		why->smtp = 552;
-		return -1;
-	}
-	p->milter_held += bytes.n;
-	sc->held += bytes.n;
-	return 0;
-}
-
-static void
-on_readable(evutil_socket_t fd, short what, void *arg)
-{
-	struct screening *sc = arg;
-	char part[READ_PART];
-	struct why why = {0};
-
-	(void)what;
-	ssize_t n = read(fd, part, sizeof part);
-	if (n == -1 && (errno == EAGAIN || errno == EINTR))
-		return;
-	if (n == -1)
-		why_sys(&why, "4.3.0", "read the message");
-	else if (n > 0 && screening_data(sc, str_make(part, (size_t)n), &why) == -1)
-		n = -1;
-	if (n == -1) {
-		refuse(sc, &why);
-		return;
-	}
-	if (n == 0) {
-		event_free(sc->ev_pipe);
-		sc->ev_pipe = NULL;
-		fd_close(&sc->pipe);
-	}
-	if (proceed(sc, &why) == -1)
-		refuse(sc, &why);
-}
-
-static int
-watch_pipe(struct screening *sc, int content, struct why *why)
-{
-	sc->pipe = fcntl(content, F_DUPFD_CLOEXEC, 0); /* the message's own is closed */
-	if (sc->pipe == -1 || fd_nonblock(sc->pipe) == -1)
-		return why_sys(why, "4.3.0", "content is no pipe");
-	sc->ev_pipe =
-	    event_new(sc->p->service->loop.base, sc->pipe, EV_READ | EV_PERSIST, on_readable, sc);
-	if (sc->ev_pipe == NULL || event_add(sc->ev_pipe, NULL) == -1)
-		fatal("milter: no event");
-	return 0;
-}
-
 /* --- life --- */
 
-static struct str
-own(struct str s)
-{
-	return str_make(str_dup(s), s.n);
-}
-
-static void
-drop_text(struct str s)
-{
-	free((char *)(uintptr_t)s.p);
-}
-
 struct screening *
-screening_new(struct intake *in, const struct msg_mail_open *open, struct why *why)
+screening_new(struct intake *in)
 {
+	struct pickup *p = in->pickup;
+	const struct conf_common *conf = &p->conf->common;
 	struct screening *sc = xcalloc(1, sizeof *sc);
 
-	*sc = (struct screening){.in = in, .p = in->pickup, .pipe = -1, .open = *open};
-	sc->open.sender = own(open->sender);
-	sc->open.service = own(open->service);
-	sc->open.origin = own(open->origin);
-	sc->open.full_name = own(open->full_name);
-	sc->open.envid = own(open->envid);
-	sc->open.content = -1;
-	buf_init(&sc->content, (size_t)in->pickup->conf->common.message_size_limit + 2);
-	if (open->content != -1 && watch_pipe(sc, open->content, why) == -1)
-		screening_free(&sc);
+	*sc = (struct screening){.in = in, .p = p, .calls = {.master = service_master(p->service)}};
+	buf_init(&sc->content, SIZE_MAX / 2); /* cleanup's bounds hold */
+	milter_mail_init(&sc->mail, (size_t)conf->header_size_limit + HEADER_ROOM,
+	    (size_t)conf->message_size_limit + 2);
+	sc->mail.budget = p->held;
 	return sc;
 }
 
 void
-screening_rcpt(struct screening *sc, const struct msg_mail_rcpt *rcpt)
+screening_rcpt(struct screening *sc, struct str address)
 {
-	bool bare = str_rchr(rcpt->address, '@') < 0;
+	bool bare = str_rchr(address, '@') < 0;
 
 	if (sc->nrcpts == sc->size) {
 		sc->size = sc->size == 0 ? 2 : sc->size * 2;
 		sc->rcpts = xrealloc(sc->rcpts, size_mul(sc->size, sizeof *sc->rcpts));
 	}
-	sc->rcpts[sc->nrcpts++] = (struct held_rcpt){
-	    .address =
-		bare ? xasprintf("%.*s@%s", STR_ARG(rcpt->address), sc->p->conf->common.myorigin)
-		     : str_dup(rcpt->address),
-	    .orcpt = str_dup(rcpt->orcpt),
-	    .notify = rcpt->notify,
-	};
+	sc->rcpts[sc->nrcpts++] =
+	    bare ? xasprintf("%.*s@%s", STR_ARG(address), sc->p->conf->common.myorigin)
+		 : str_dup(address);
 }
 
 int
-screening_commit(struct screening *sc, uint64_t size, struct why *why)
+screening_look(struct screening *sc, uint64_t size, struct why *why)
 {
-	sc->committed = true;
-	sc->promised = size;
-	return proceed(sc, why);
+	struct msg_mail_look msg = {.size = size};
+
+	sc->sent = size;
+	return intake_send(sc->in, MSG_MAIL_LOOK, &msg, why);
+}
+
+static int
+open_mail(struct screening *sc, struct msg_mail_shown *msg, struct why *why)
+{
+	int fd = chan_take_fd(&msg->content);
+
+	if (fd != -1)
+		return milter_mail_file(&sc->mail, fd, msg->offset, msg->header, msg->size, why);
+	if (sc->content.n == msg->size &&
+	    milter_mail_memory(&sc->mail, buf_view(&sc->content)) == 0)
+		return 0;
+	return why_temp(why, "4.3.0", "the queue is not available");
+}
+
+bool
+screening_answer(struct screening *sc, const struct chan_head *head, union msg_any *msg)
+{
+	struct why why;
+
+	if (head->type == MSG_MAIL_DATA && sc->chain == NULL) {
+		if (buf_str(&sc->content, msg->mail_data.bytes) == -1)
+			return false;
+		return true;
+	}
+	if (head->type != MSG_MAIL_SHOWN || sc->chain != NULL)
+		return false;
+	str_copy(sc->id, sizeof sc->id, msg->mail_shown.queue_id);
+	if (msg->mail_shown.discard != 0) {
+		submit(sc);
+		return true;
+	}
+	if (open_mail(sc, &msg->mail_shown, &why) == -1) {
+		refuse(sc, &why);
+		return true;
+	}
+	sc->chain = milters_new(sc->p->service->loop.base, sc->p->milters, &host, sc);
+	ask(sc);
+	return true;
 }
 
 void
@@ -662,28 +370,16 @@ screening_free(struct screening **sp)
 	*sp = NULL;
 	if (sc == NULL)
 		return;
-	while (sc->calls != NULL)
-		host_forget(sc, sc->calls->milter);
+	milter_calls_clear(&sc->calls);
 	milters_free(&sc->chain);
-	if (sc->has_mail)
-		milter_mail_clear(&sc->mail);
-	if (sc->ev_pipe != NULL)
-		event_free(sc->ev_pipe);
-	fd_close(&sc->pipe);
-	for (size_t i = 0; i < sc->nrcpts; i++) {
-		free(sc->rcpts[i].address);
-		free(sc->rcpts[i].orcpt);
-	}
+	milter_gift_free(&sc->gift);
+	milter_mail_clear(&sc->mail);
+	for (size_t i = 0; i < sc->nrcpts; i++)
+		free(sc->rcpts[i]);
 	free(sc->rcpts);
 	for (size_t i = 0; i < sc->nedits; i++)
 		free(sc->edits[i].text);
 	free(sc->edits);
 	buf_free(&sc->content);
-	drop_text(sc->open.sender);
-	drop_text(sc->open.service);
-	drop_text(sc->open.origin);
-	drop_text(sc->open.full_name);
-	drop_text(sc->open.envid);
-	sc->p->milter_held -= sc->held;
 	free(sc);
 }

@@ -1,14 +1,14 @@
 /* SPDX-License-Identifier: ISC */
 /*
- * non_smtpd_milters: a message is held here as a whole until they have seen it, as if it had come
- * from localhost by SMTP.
+ * non_smtpd_milters: they see a message as cleanup shows it before it is committed, as if it had
+ * come from localhost by SMTP.
  */
 #ifndef KP_PICKUP_MILTER_H
 #define KP_PICKUP_MILTER_H
 
 #include "lib/base/attr.h"
 #include "lib/base/str.h"
-#include "lib/msg/msg.h"
+#include "lib/chan/chan.h"
 
 struct intake;
 struct pickup;
@@ -17,18 +17,20 @@ struct why;
 
 int milters_start(struct pickup *p, struct why *why) KP_MUST_USE;
 
-/* Whether messages are to be held. */
+/* Whether messages are to be seen by any. */
 bool milters_wanted(const struct pickup *p);
 
-/* A message begins: envelope and content are kept. A pipe in `open` is read here. */
-struct screening *screening_new(
-    struct intake *in, const struct msg_mail_open *open, struct why *why);
-void screening_rcpt(struct screening *sc, const struct msg_mail_rcpt *rcpt);
-int screening_data(struct screening *sc, struct str bytes, struct why *why) KP_MUST_USE;
+/* A message begins; it goes to cleanup meanwhile. */
+struct screening *screening_new(struct intake *in);
+void screening_rcpt(struct screening *sc, struct str address);
 
-/* So much has been said to be there: then the milters are asked, and the message goes on to cleanup
- * or is refused by intake_refused(). -1: to be refused at once. */
-int screening_commit(struct screening *sc, uint64_t size, struct why *why) KP_MUST_USE;
+/* So much content has been sent: cleanup is asked to show it. -1: to be refused at once. */
+int screening_look(struct screening *sc, uint64_t size, struct why *why) KP_MUST_USE;
+
+/* What cleanup says to that: then the milters are asked, and the message is committed or refused by
+ * intake_refused(). False: it is no answer. May free all. */
+bool screening_answer(
+    struct screening *sc, const struct chan_head *head, union msg_any *msg) KP_MUST_USE;
 
 /* Clears the caller's pointer; NULL is fine. */
 void screening_free(struct screening **sp);

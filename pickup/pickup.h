@@ -15,6 +15,7 @@
 #include "pickup/conf.h"
 
 struct event;
+struct milter_budget;
 struct milter_list;
 struct pickup;
 struct screening;
@@ -33,7 +34,7 @@ struct intake {
 	uint32_t id;
 	uint64_t trace;
 	uint64_t recipients, size;
-	struct screening *screening; /* NULL: it goes to cleanup as it comes */
+	struct screening *screening; /* what milters see of it; NULL: there are none */
 	bool piped;                  /* the content goes by a descriptor */
 	uid_t uid;
 	char *sender, *origin; /* owned; for the log */
@@ -49,7 +50,7 @@ struct pickup {
 	size_t nclients;
 	struct drops *drops;
 	struct milter_list *milters; /* non_smtpd_milters */
-	size_t milter_held;          /* octets held for them */
+	struct milter_budget *held;  /* bodies that they replaced */
 	unsigned overrides;          /* enum override */
 };
 
@@ -63,8 +64,6 @@ int intake_data(struct intake *in, struct str bytes, struct why *why) KP_MUST_US
 int intake_commit(struct intake *in, uint64_t size, struct why *why) KP_MUST_USE;
 void intake_abort(struct intake **inp);
 /* For milter.c: to cleanup, or the end. intake_refused() frees the intake. */
-int intake_send_open(
-    struct intake *in, const struct msg_mail_open *open, struct why *why) KP_MUST_USE;
 int intake_send(
     struct intake *in, enum msg_type type, const void *msg, struct why *why) KP_MUST_USE;
 void intake_refused(struct intake *in, const struct why *why);

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: ISC */
 /*
  * The gate of milters. A session of a service that has milters has a chain of connections to them,
- * made when its client connects. Content that they are to see is held in memory as a whole, within
- * milter_memory_limit for all sessions of the worker; what they make of it is what goes on.
+ * made when its client connects. Content is shown by cleanup, as its checks have left it; what the
+ * milters make of it goes back there before the message is committed. Where it goes to a proxy
+ * filter instead, it is here as a whole.
  */
 #include "smtpd/milter.h"
 
@@ -16,82 +17,37 @@
 #include "lib/chan/chan.h"
 #include "lib/conf/override.h"
 #include "lib/log/log.h"
-#include "lib/mail/header.h"
 #include "lib/metrics/metrics.h"
+#include "lib/milter/calls.h"
+#include "lib/milter/macros.h"
 #include "lib/milter/mail.h"
 #include "lib/milter/milter.h"
 #include "lib/service/service.h"
 #include "lib/tls/facts.h"
 #include "smtpd/edits.h"
 #include "smtpd/gates.h"
+#include "smtpd/proxy_filter.h"
 #include "smtpd/routes.h"
 #include "smtpd/session.h"
 #include "smtpd/stage.h"
+#include "smtpd/submit.h"
 #include "smtpd/tls.h"
 
-/* A connection that master has been asked for. */
-struct milter_call {
-	struct milter *milter;
-	uint32_t request;
-	struct milter_call *next;
-};
+enum { HEADER_ROOM = 64 * 1024 }; /* for what cleanup has added */
 
 struct session_milters {
 	struct milters *chain;
-	struct milter_call *calls;
+	struct milter_calls calls;
 };
 
-/* --- connections --- */
-
-static void
-call_drop(struct session *s, struct milter_call *call)
-{
-	struct milter_call **link = &s->milters->calls;
-
-	while (*link != call)
-		link = &(*link)->next;
-	*link = call->next;
-	free(call);
-}
-
-static void
-on_connected(void *arg, const struct chan_head *head, union msg_any *msg)
-{
-	struct session *s = arg;
-	struct milter_call *call = s->milters->calls;
-	struct why why;
-
-	while (call != NULL && msg != NULL && call->request != head->id)
-		call = call->next;
-	if (call == NULL)
-		return;
-	struct milter *milter = call->milter;
-	call_drop(s, call);
-	if (msg != NULL && head->type == MSG_CONNECTED) {
-		milter_connected(milter, chan_take_fd(&msg->connected.socket), NULL);
-		return;
-	}
-	if (msg != NULL && head->type == MSG_REFUSED)
-		why_from_msg(&why, &msg->refused);
-	else
-		why_temp(&why, "4.3.0", "no connection");
-	milter_connected(milter, -1, &why);
-}
+/* --- what the chain asks --- */
 
 static bool
 host_connect(void *arg, struct milter *milter, const char *target)
 {
 	struct session *s = arg;
-	struct chan *master = service_master(s->server->service);
-	struct msg_connect msg = {.target = str_from(target)};
-	uint32_t id = chan_call(master, s->trace, MSG_CONNECT, &msg, on_connected, s);
 
-	if (id == 0)
-		return false;
-	struct milter_call *call = xcalloc(1, sizeof *call);
-	*call = (struct milter_call){.milter = milter, .request = id, .next = s->milters->calls};
-	s->milters->calls = call;
-	return true;
+	return milter_calls_connect(&s->milters->calls, s->trace, milter, target);
 }
 
 static void
@@ -99,182 +55,75 @@ host_forget(void *arg, struct milter *milter)
 {
 	struct session *s = arg;
 
-	for (struct milter_call *call = s->milters->calls; call != NULL; call = call->next) {
-		if (call->milter != milter)
-			continue;
-		chan_forget(service_master(s->server->service), call->request);
-		call_drop(s, call);
-		return;
-	}
+	milter_calls_forget(&s->milters->calls, milter);
 }
 
-/* --- macros --- */
-
-typedef int macro_fn(const struct session *s, struct buf *out);
-
-static int
-macro_j(const struct session *s, struct buf *out)
-{
-	return buf_puts(out, s->server->conf->common.myhostname);
-}
-
-static int
-macro_daemon(const struct session *s, struct buf *out)
-{
-	const char *name = s->server->conf->common.milter_macro_daemon_name;
-
-	return buf_puts(out, name[0] != '\0' ? name : s->server->service->name);
-}
-
-static int
-macro_v(const struct session *s, struct buf *out)
-{
-	return buf_printf(out, "%s %s", s->server->conf->common.mail_name, KP_VERSION);
-}
-
-static int
-macro_i(const struct session *s, struct buf *out)
-{
-	return buf_printf(out, "%016" PRIX64, s->trace);
-}
-
-static int
-macro_client(const struct session *s, struct buf *out)
-{
-	return buf_printf(out, "%s [%s]", s->client_name, s->client_addr);
-}
-
-static int
-macro_client_name(const struct session *s, struct buf *out)
-{
-	return buf_puts(out, s->client_name);
-}
-
-static int
-macro_client_addr(const struct session *s, struct buf *out)
-{
-	return buf_puts(out, s->client_addr);
-}
-
-static int
-macro_client_port(const struct session *s, struct buf *out)
-{
-	return buf_printf(out, "%u", s->client_port);
-}
-
-static int
-macro_auth_type(const struct session *s, struct buf *out)
-{
-	return s->login != NULL ? buf_puts(out, s->sasl_method) : -1;
-}
-
-static int
-macro_auth_authen(const struct session *s, struct buf *out)
-{
-	return s->login != NULL ? buf_puts(out, s->login) : -1;
-}
-
-static int
-macro_tls_version(const struct session *s, struct buf *out)
-{
-	const struct tls_facts *tls = smtpd_tls_facts(s);
-
-	return tls != NULL ? buf_puts(out, tls->protocol) : -1;
-}
-
-static int
-macro_cipher(const struct session *s, struct buf *out)
-{
-	const struct tls_facts *tls = smtpd_tls_facts(s);
-
-	return tls != NULL ? buf_puts(out, tls->cipher) : -1;
-}
-
-static int
-macro_cipher_bits(const struct session *s, struct buf *out)
-{
-	const struct tls_facts *tls = smtpd_tls_facts(s);
-
-	return tls != NULL ? buf_printf(out, "%d", tls->bits) : -1;
-}
-
-static int
-macro_mail_addr(const struct session *s, struct buf *out)
-{
-	return s->tx != NULL ? buf_str(out, addr_text(&s->tx->sender)) : -1;
-}
-
-static const struct rcpt *
-rcpt_now(const struct session *s)
-{
-	return stage_now(s) == STAGE_RCPT && s->tx != NULL && s->tx->pending.route != NULL
-		   ? &s->tx->pending
-		   : NULL;
-}
-
-static int
-macro_rcpt_addr(const struct session *s, struct buf *out)
-{
-	const struct rcpt *r = rcpt_now(s);
-
-	return r != NULL ? buf_puts(out, r->route->address) : -1;
-}
-
-static int
-macro_rcpt_host(const struct session *s, struct buf *out)
-{
-	const struct rcpt *r = rcpt_now(s);
-
-	return r != NULL ? buf_puts(out, r->route->nexthop) : -1;
-}
-
-static int
-macro_rcpt_mailer(const struct session *s, struct buf *out)
-{
-	const struct rcpt *r = rcpt_now(s);
-
-	return r != NULL ? buf_puts(out, r->route->transport) : -1;
-}
-
-static const struct {
-	const char *name;
-	macro_fn *make;
-} macros[] = {
-    {"j",	     macro_j          },
-    {"{daemon_name}", macro_daemon     },
-    {"v",	     macro_v          },
-    {"i",	     macro_i          },
-    {"_",	     macro_client     },
-    {"{client_addr}", macro_client_addr},
-    {"{client_name}", macro_client_name},
-    {"{client_ptr}",  macro_client_name},
-    {"{client_port}", macro_client_port},
-    {"{auth_type}",   macro_auth_type  },
-    {"{auth_authen}", macro_auth_authen},
-    {"{tls_version}", macro_tls_version},
-    {"{cipher}",      macro_cipher     },
-    {"{cipher_bits}", macro_cipher_bits},
-    {"{mail_addr}",   macro_mail_addr  },
-    {"{rcpt_addr}",   macro_rcpt_addr  },
-    {"{rcpt_host}",   macro_rcpt_host  },
-    {"{rcpt_mailer}", macro_rcpt_mailer},
+/* Texts that are made for a moment. */
+struct fact_texts {
+	char id[20], port[8], bits[16], sender[MSG_ADDRESS_MAX + 1];
 };
 
-/* Names come with or without braces. */
+static void
+put_tls(const struct session *s, struct milter_facts *facts, struct fact_texts *texts)
+{
+	const struct tls_facts *tls = smtpd_tls_facts(s);
+
+	if (tls == NULL)
+		return;
+	snprintf(texts->bits, sizeof texts->bits, "%d", tls->bits);
+	facts->tls_version = tls->protocol;
+	facts->cipher = tls->cipher;
+	facts->cipher_bits = texts->bits;
+}
+
+static void
+put_mail(const struct session *s, struct milter_facts *facts, struct fact_texts *texts)
+{
+	const struct transaction *tx = s->tx;
+	const struct route *rcpt = stage_now(s) == STAGE_RCPT ? tx->pending.route : NULL;
+
+	if (str_copy(texts->sender, sizeof texts->sender, addr_text(&tx->sender)))
+		facts->mail_addr = texts->sender;
+	if (tx->queue_id != NULL)
+		facts->id = tx->queue_id;
+	if (tx->sender_route != NULL) {
+		facts->mail_host = tx->sender_route->nexthop;
+		facts->mail_mailer = tx->sender_route->transport;
+	} else if (addr_is_null(&tx->sender)) {
+		facts->mail_host = facts->mail_mailer = "";
+	}
+	if (rcpt == NULL)
+		return;
+	facts->rcpt_addr = rcpt->address;
+	facts->rcpt_host = rcpt->nexthop;
+	facts->rcpt_mailer = rcpt->transport;
+}
+
 static bool
 host_macro(void *arg, struct str name, struct buf *out)
 {
 	const struct session *s = arg;
-	char braced[80];
+	const struct conf_common *conf = &s->server->conf->common;
+	const char *daemon = conf->milter_macro_daemon_name;
+	struct fact_texts texts;
 
-	if (name.n > 1 && name.p[0] != '{' && name.n < sizeof braced - 2) {
-		snprintf(braced, sizeof braced, "{%.*s}", STR_ARG(name));
-		name = str_from(braced);
-	}
-	for (size_t i = 0; i < NELEM(macros); i++)
-		if (str_is(name, macros[i].name))
-			return macros[i].make(s, out) == 0;
-	return false;
+	snprintf(texts.id, sizeof texts.id, "%016" PRIX64, s->trace);
+	snprintf(texts.port, sizeof texts.port, "%u", s->client_port);
+	struct milter_facts facts = {
+	    .myhostname = conf->myhostname,
+	    .daemon_name = daemon[0] != '\0' ? daemon : s->server->service->name,
+	    .mail_name = conf->mail_name,
+	    .id = texts.id,
+	    .client_name = s->client_name,
+	    .client_addr = s->client_addr,
+	    .client_port = texts.port,
+	    .auth_type = s->login != NULL ? s->sasl_method : NULL,
+	    .auth_authen = s->login,
+	};
+	put_tls(s, &facts, &texts);
+	if (s->tx != NULL)
+		put_mail(s, &facts, &texts);
+	return milter_macro(&facts, name, out);
 }
 
 /* --- edits and verdict --- */
@@ -294,7 +143,7 @@ host_edit(void *arg, unsigned kind, struct str text)
 	    s->tx, (enum mail_edit)kind, address ? text : STR_EMPTY, address ? STR_EMPTY : text);
 }
 
-/* What the milters made of the message takes the place of what came in. */
+/* What the milters made of a message that is here takes the place of what came in. */
 static bool
 take_back(struct session *s)
 {
@@ -323,9 +172,12 @@ mail_drop(struct transaction *tx)
 	free(tx->mail);
 	tx->mail = NULL;
 	if (tx->held_in != NULL)
-		tx->held_in->milter_held -= tx->held;
+		tx->held_in->held -= tx->held;
 	tx->held_in = NULL;
 	tx->held = 0;
+	route_drop(&tx->sender_route);
+	free(tx->queue_id);
+	tx->queue_id = NULL;
 }
 
 static void
@@ -340,7 +192,7 @@ host_done(void *arg, enum milter_verdict verdict, const struct why *why)
 		log_info("%016" PRIX64 ": milter-discard: from %s[%s]; from=<%.*s>", s->trace,
 		    s->client_name, s->client_addr, STR_ARG(addr_text(&s->tx->sender)));
 		(void)edits_add(s->tx, EDIT_DISCARD, STR_EMPTY, STR("by a milter"));
-	} else if (s->tx != NULL && s->tx->mail != NULL && !take_back(s)) {
+	} else if (s->tx != NULL && s->tx->mail != NULL && !s->tx->shown && !take_back(s)) {
 		why_perm(&large, "5.3.4", "Error: message file too big");
 		large.smtp = 552;
 		why = &large;
@@ -367,6 +219,8 @@ milter_open(struct server *server, struct why *why)
 	    conf->common.milter_default_action};
 
 	server->milter_list = xcalloc(1, sizeof *server->milter_list);
+	server->held = xcalloc(1, sizeof *server->held);
+	server->held->max = (size_t)conf->common.held_content_limit;
 	if ((server->overrides & OVERRIDE_MILTERS) != 0)
 		return 0;
 	return milter_list_parse(server->milter_list, &conf->smtpd_milters, &times, why);
@@ -379,46 +233,42 @@ milter_close(struct server *server)
 		milter_list_clear(server->milter_list);
 	free(server->milter_list);
 	server->milter_list = NULL;
-}
-
-bool
-milter_holds(const struct session *s)
-{
-	return s->milters != NULL;
-}
-
-bool
-milter_room(struct session *s, size_t n)
-{
-	struct server *server = s->server;
-	struct transaction *tx = s->tx;
-
-	if (n > (size_t)server->conf->common.milter_memory_limit - server->milter_held)
-		return false;
-	server->milter_held += n;
-	tx->held += n;
-	tx->held_in = server;
-	return true;
+	free(server->held);
+	server->held = NULL;
 }
 
 static struct milter_mail *
-mail_of(struct session *s)
+mail_new(struct session *s)
 {
-	struct transaction *tx = s->tx;
 	const struct conf_common *conf = &s->server->conf->common;
 	struct milter_mail *mail = xcalloc(1, sizeof *mail);
-	struct str all = buf_view(&tx->content);
-	size_t n = header_size(all);
 
-	milter_mail_init(
-	    mail, (size_t)conf->header_size_limit, (size_t)conf->message_size_limit + 2);
-	if (buf_str(&mail->header, str_sub(all, 0, n)) == -1) {
-		milter_mail_clear(mail);
-		free(mail);
-		return NULL;
-	}
-	mail->body = str_from_at(all, n);
+	milter_mail_init(mail, (size_t)conf->header_size_limit + HEADER_ROOM,
+	    (size_t)conf->message_size_limit + 2);
+	mail->budget = s->server->held;
+	s->tx->mail = mail;
 	return mail;
+}
+
+/* The milters have time limits of their own; this is for a fault of ours. */
+static void
+on_expired(struct session *s)
+{
+	struct why why;
+
+	log_warning("milters: no verdict in time");
+	why_temp(&why, "4.7.1", "Service unavailable - try again later");
+	stage_go_on(s, &why);
+}
+
+static int64_t
+patience(const struct session *s)
+{
+	const struct smtpd_conf *conf = s->server->conf;
+
+	return (conf->common.milter_connect_timeout + conf->common.milter_command_timeout +
+		   conf->common.milter_content_timeout) *
+	       (int64_t)(s->server->milter_list->n + 1) * 10;
 }
 
 /* The address in brackets, and MAIL's parameters that milters ask for. */
@@ -441,6 +291,16 @@ ask_mail(struct session *s)
 		args[n++] = STR("SMTPUTF8");
 	s->tx->milters = s->milters->chain;
 	milters_ask(s->milters->chain, MILTER_MAIL, args, n, NULL);
+	session_wait(s, patience(s), on_expired);
+}
+
+/* Where mail to the sender would go is told as far as it is known. */
+static void
+on_sender_route(struct session *s, struct route *route, const struct why *why)
+{
+	if (why == NULL)
+		s->tx->sender_route = route_hold(route);
+	ask_mail(s);
 }
 
 static void
@@ -449,6 +309,7 @@ ask_connect(struct session *s)
 	char port[8];
 
 	s->milters = xcalloc(1, sizeof *s->milters);
+	s->milters->calls.master = service_master(s->server->service);
 	s->milters->chain = milters_new(s->server->loop->base, s->server->milter_list, &host, s);
 	snprintf(port, sizeof port, "%u", s->client_port);
 	struct str args[] = {str_from(s->client_name), str_from(s->client_addr), str_from(port)};
@@ -465,25 +326,67 @@ ask_rcpt(struct session *s)
 	milters_ask(s->milters->chain, MILTER_RCPT, &arg, 1, NULL);
 }
 
-static bool
+static void
 ask_content(struct session *s)
 {
-	s->tx->mail = mail_of(s);
-	if (s->tx->mail == NULL)
-		return false;
 	milters_ask(s->milters->chain, MILTER_CONTENT, NULL, 0, s->tx->mail);
+	session_wait(s, patience(s), on_expired); /* the verdict never comes at once */
+}
+
+/* What came in, for a proxy filter. */
+static bool
+ask_held_content(struct session *s)
+{
+	if (milter_mail_memory(mail_new(s), buf_view(&s->tx->content)) == -1)
+		return false;
+	ask_content(s);
 	return true;
 }
 
-/* The milters have time limits of their own; this is for a fault of ours. */
+void
+milter_shown(struct session *s, struct msg_mail_shown *msg)
+{
+	struct transaction *tx = s->tx;
+	struct why why;
+
+	if (msg->discard != 0) {
+		stage_go_on(s, NULL);
+		return;
+	}
+	tx->queue_id = str_dup(msg->queue_id);
+	struct milter_mail *mail = mail_new(s);
+	int fd = chan_take_fd(&msg->content), rc = 0;
+	if (fd != -1)
+		rc = milter_mail_file(mail, fd, msg->offset, msg->header, msg->size, &why);
+	else if (tx->content.n != msg->size ||
+		 milter_mail_memory(mail, buf_view(&tx->content)) == -1)
+		rc = why_temp(&why, "4.3.0", "Error: queue file write error");
+	if (rc == -1)
+		stage_go_on(s, &why);
+	else
+		ask_content(s);
+}
+
 static void
-on_expired(struct session *s)
+on_unseen(struct session *s)
 {
 	struct why why;
 
-	log_warning("milters: no verdict in time");
-	why_temp(&why, "4.7.1", "Service unavailable - try again later");
+	log_warning("cleanup does not show a message in time");
+	why_temp(&why, "4.3.0", "Error: queue file write error");
 	stage_go_on(s, &why);
+}
+
+/* cleanup has, or gets, the content, and shows it when its checks have let it pass. */
+static enum gate_answer
+look(struct session *s, struct why *why)
+{
+	if (!submit_look(s)) {
+		*why = s->tx->failure;
+		return GATE_REFUSE;
+	}
+	session_wait(s, s->server->conf->smtpd_service_timeout, on_unseen);
+	return GATE_WAIT;
 }
 
 static void
@@ -493,21 +396,10 @@ drop(struct session *s)
 
 	if (sm == NULL)
 		return;
-	while (sm->calls != NULL)
-		host_forget(s, sm->calls->milter);
+	milter_calls_clear(&sm->calls);
 	milters_free(&sm->chain);
 	free(sm);
 	s->milters = NULL;
-}
-
-static int64_t
-patience(const struct session *s)
-{
-	const struct smtpd_conf *conf = s->server->conf;
-
-	return (conf->common.milter_connect_timeout + conf->common.milter_command_timeout +
-		   conf->common.milter_content_timeout) *
-	       (int64_t)(s->server->milter_list->n + 1) * 10;
 }
 
 static enum gate_answer
@@ -531,8 +423,11 @@ judge(struct session *s, enum stage stage, struct why *why)
 		milters_ask(s->milters->chain, MILTER_HELO, &helo, 1, NULL);
 		break;
 	case STAGE_MAIL:
-		ask_mail(s);
-		break;
+		if (addr_is_null(&s->tx->sender))
+			ask_mail(s);
+		else
+			route_ask(s, &s->tx->sender, on_sender_route);
+		return GATE_WAIT;
 	case STAGE_RCPT:
 		ask_rcpt(s);
 		break;
@@ -540,23 +435,31 @@ judge(struct session *s, enum stage stage, struct why *why)
 		milters_ask(s->milters->chain, MILTER_DATA, NULL, 0, NULL);
 		break;
 	default:
-		if (!ask_content(s)) {
-			why_perm(why, "5.6.0", "Error: the header is too large");
-			why->smtp = 552;
-			return GATE_REFUSE;
-		}
+		if (!proxy_filter_holds(s))
+			return look(s, why);
+		if (ask_held_content(s))
+			return GATE_WAIT;
+		why_perm(why, "5.6.0", "Error: the header is too large");
+		why->smtp = 552;
+		return GATE_REFUSE;
 	}
-	session_wait(s, patience(s), on_expired); /* the verdict never comes at once */
+	session_wait(s, patience(s), on_expired);
 	return GATE_WAIT;
+}
+
+void
+milter_stop(struct transaction *tx)
+{
+	if (tx->milters != NULL)
+		milters_give_up(
+		    tx->milters); /* of one that they have seen the end of nothing is said */
+	tx->milters = NULL;
 }
 
 static void
 drop_mail(struct transaction *tx)
 {
-	if (tx->milters != NULL)
-		milters_abort(
-		    tx->milters); /* of one that they have seen the end of nothing is said */
-	tx->milters = NULL;
+	milter_stop(tx);
 	mail_drop(tx);
 }
 

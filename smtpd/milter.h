@@ -4,15 +4,16 @@
 #define SMTPD_MILTER_H
 
 #include "lib/base/attr.h"
+#include "lib/msg/msg.h"
 #include "smtpd/smtpd.h"
 
 int milter_open(struct server *server, struct why *why) KP_MUST_USE;
 void milter_close(struct server *server);
 
-/* Whether the transaction's whole content must stay here until milters have seen it. */
-bool milter_holds(const struct session *s);
+/* cleanup's answer to submit_look(): what it shows goes to the milters. */
+void milter_shown(struct session *s, struct msg_mail_shown *msg);
 
-/* Counts content that is held for milters: false where there is too much of it in this worker. */
-bool milter_room(struct session *s, size_t n);
+/* They have no more to say on this message. */
+void milter_stop(struct transaction *tx);
 
 #endif

@@ -29,6 +29,7 @@
 #include "lib/mail/date.h"
 #include "lib/mail/esmtp.h"
 #include "lib/mail/reply.h"
+#include "lib/milter/mail.h"
 #include "lib/service/service.h"
 #include "smtpd/edits.h"
 #include "smtpd/forward.h"
@@ -779,6 +780,19 @@ bool
 proxy_filter_holds(const struct session *s)
 {
 	return s->server->conf->smtpd_proxy_filter[0] != '\0';
+}
+
+bool
+proxy_filter_room(struct session *s, size_t n)
+{
+	struct milter_budget *held = s->server->held;
+
+	if (held->held >= held->max || n > held->max - held->held)
+		return false;
+	held->held += n;
+	s->tx->held += n;
+	s->tx->held_in = held;
+	return true;
 }
 
 void

@@ -31,6 +31,9 @@ int proxy_filter_check(const struct smtpd_conf *conf, struct why *why) KP_MUST_U
  */
 bool proxy_filter_holds(const struct session *s);
 
+/* Counts content that stays here: false where there is too much of it in this worker. */
+bool proxy_filter_room(struct session *s, size_t n);
+
 /* The content is complete and judged: gives it to the filter; `done` is called now or later. The
  * session waits. */
 void proxy_filter_begin(struct session *s, proxied_fn *done);

@@ -29,6 +29,8 @@ struct map;
 struct forward;
 struct haproxy;
 struct limits;
+struct milter_budget;
+struct milter_gift;
 struct milter_list;
 struct milter_mail;
 struct milters;
@@ -79,7 +81,7 @@ struct server {
 	struct networks lenient;         /* from smtpd_forbid_bare_newline */
 	struct milter_list *milter_list; /* smtpd_milters */
 	unsigned overrides;              /* enum override: receive_override_options */
-	size_t milter_held;              /* octets of content that are held for them */
+	struct milter_budget *held; /* content for a proxy filter, bodies that milters replaced */
 	struct screen_zone *zones;
 	size_t nzones;
 	bool stressed; /* near the limit of sessions: shorter time-outs, fewer errors */
@@ -121,14 +123,17 @@ struct transaction {
 	unsigned ret;
 	uint64_t flags; /* enum mail_flag */
 	uint64_t announced;
-	struct map *facts;        /* what restrictions have found out (facts.h); NULL: nothing */
-	struct edits *edits;      /* changes to the message (edits.h); NULL: none */
-	struct milters *milters;  /* the chain that has heard of it; NULL: none */
-	struct milter_mail *mail; /* as milters see it; NULL: not yet, or none */
-	struct server *held_in;   /* counts `held` octets for milters; NULL: none */
+	struct map *facts;          /* what restrictions have found out (facts.h); NULL: nothing */
+	struct edits *edits;        /* changes to the message (edits.h); NULL: none */
+	struct milters *milters;    /* the chain that has heard of it; NULL: none */
+	struct milter_mail *mail;   /* as milters see it; NULL: not yet, or none */
+	struct route *sender_route; /* for their macros; NULL: none */
+	char *queue_id;             /* once cleanup has shown the message */
+	struct milter_gift *gift;   /* what they made of it, on its way to cleanup; NULL: none */
+	bool looking, shown;        /* cleanup is asked to show it, and has done so */
+	struct milter_budget *held_in; /* counts `held` octets for a proxy filter; NULL: none */
 	size_t held;
 	struct proxy_filter *proxy; /* see proxy_filter.h; NULL: none under way */
-	bool judged;                /* the gates have let the content pass */
 	char *hold;                 /* the reason why it goes to hold; NULL: it does not */
 	struct rcpt *rcpts;
 	size_t nrcpts, rcpts_size;

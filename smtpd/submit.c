@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: ISC */
 /*
  * Gives content to cleanup. Bounded: at most journal_message_limit of content is held for a
- * message; beyond that it goes through a pipe, and a full pipe stops the reading of the client. A
+ * message; beyond that it goes through a pipe, and a full pipe stops the reading of the client.
+ * Where milters are to see it, cleanup is asked to show it (submit_look()), and gets what they made
+ * of it before the word that makes it a message. A
  * reply of 250 is cleanup's word that the disk has it; whatever else happens (no cleanup, its
  * channel gone, no answer in time) is 451, and the client keeps the mail.
  */
@@ -18,6 +20,7 @@
 #include "lib/chan/chan.h"
 #include "lib/conf/override.h"
 #include "lib/log/log.h"
+#include "lib/milter/give.h"
 #include "lib/service/service.h"
 #include "smtpd/edits.h"
 #include "smtpd/envelope.h"
@@ -32,6 +35,7 @@
 static void hand_over(struct session *s);
 static void pipe_open(struct session *s);
 static void commit_soon(struct session *s);
+static void commit(struct session *s);
 
 /* --- failure and end --- */
 
@@ -51,6 +55,8 @@ submit_abort(struct transaction *tx)
 		event_del(&tx->ev_pipe);
 	fd_close(&tx->pipe);
 	proxy_filter_free(&tx->proxy);
+	milter_gift_free(&tx->gift);
+	milter_stop(tx); /* they may be looking at what goes now */
 	buf_free(&tx->content);
 	buf_free(&tx->pipe_rest);
 }
@@ -158,6 +164,34 @@ finish_queued(struct session *s, struct str id)
 	finish(s);
 }
 
+/* What has failed ends the stage that is under way, or waits for the content's end. */
+static void
+end_failed(struct session *s)
+{
+	struct why why = s->tx->failure;
+
+	if (s->tx->ended && stage_now(s) == STAGE_CONTENT)
+		stage_go_on(s, &why);
+	else if (s->tx->ended)
+		finish_failed(s);
+	else if (s->waiting) /* for a pipe that nobody reads any more */
+		session_resume(s);
+}
+
+/* The message as it will be delivered, where that is not what we have sent. */
+static void
+take_shown(struct session *s, struct str bytes)
+{
+	struct transaction *tx = s->tx;
+
+	if (!tx->shown)
+		buf_free(&tx->content);
+	tx->shown = true;
+	tx->content.max = SIZE_MAX / 2; /* cleanup's bounds hold */
+	if (buf_str(&tx->content, bytes) == -1)
+		panic("submit: content beyond all bounds");
+}
+
 /* cleanup's answer; one that refuses may come before the content's end. */
 static void
 on_answer(void *arg, const struct chan_head *head, union msg_any *msg)
@@ -172,16 +206,23 @@ on_answer(void *arg, const struct chan_head *head, union msg_any *msg)
 		finish_queued(s, msg->mail_queued.queue_id);
 		return;
 	}
+	if (msg != NULL && head->type == MSG_MAIL_DATA && tx->looking) {
+		take_shown(s, msg->mail_data.bytes);
+		return;
+	}
+	if (msg != NULL && head->type == MSG_MAIL_SHOWN && tx->looking) {
+		tx->looking = false;
+		tx->shown = true;
+		milter_shown(s, &msg->mail_shown);
+		return;
+	}
 	if (msg != NULL && head->type == MSG_REFUSED) {
 		why_from_msg(&why, &msg->refused);
 		submit_fail(s, &why);
 	} else {
 		fail_temp(s, "Error: queue file write error");
 	}
-	if (tx->ended)
-		finish_failed(s);
-	else if (s->waiting) /* for a pipe that nobody reads any more */
-		session_resume(s);
+	end_failed(s);
 }
 
 /* --- the envelope --- */
@@ -330,28 +371,15 @@ on_content_judged(struct session *s, const struct why *why)
 		proxy_filter_begin(s, on_filtered);
 		return;
 	}
-	s->tx->judged = true;
-	if (s->tx->pipe == -1 &&
-	    s->tx->content.n > (size_t)s->server->conf->common.journal_message_limit) {
-		pipe_open(s); /* it was held for the milters */
-		if (s->tx->failure.class != WHY_NONE)
-			finish_failed(s);
-		else if (s->tx->pipe_rest.n == 0)
-			commit_soon(s);
-		return;
-	}
 	session_wait(s, s->server->conf->smtpd_service_timeout, on_expired);
 	hand_over(s);
 }
 
-/* The session waits for the gates, once, and then for cleanup's answer. */
+/* The session waits for the gates, and then for cleanup's answer. */
 static void
 commit_soon(struct session *s)
 {
-	if (s->tx->judged)
-		on_content_judged(s, NULL);
-	else
-		stage_begin(s, STAGE_CONTENT, on_content_judged);
+	stage_begin(s, STAGE_CONTENT, on_content_judged);
 }
 
 /* --- large content: the pipe --- */
@@ -392,8 +420,8 @@ pipe_add(struct session *s, struct str bytes)
 	struct transaction *tx = s->tx;
 	ssize_t n = tx->pipe_rest.n > 0 ? 0 : pipe_write(tx, bytes);
 
-	if (n == -1) {
-		fail_temp(s, "Error: queue file write error");
+	if (n == -1) { /* cleanup has refused it, and its word why is on its way */
+		session_wait(s, s->server->conf->smtpd_service_timeout, on_pipe_expired);
 		return;
 	}
 	bytes = str_from_at(bytes, (size_t)n);
@@ -415,13 +443,10 @@ on_pipe_writable(evutil_socket_t fd, short what, void *arg)
 	(void)what;
 	ssize_t n = pipe_write(tx, buf_view(&tx->pipe_rest));
 	if (n == -1)
-		fail_temp(s, "Error: queue file write error");
-	else
-		buf_consume(&tx->pipe_rest, (size_t)n);
+		return; /* cleanup says why */
+	buf_consume(&tx->pipe_rest, (size_t)n);
 	if (tx->pipe_rest.n > 0)
 		event_add(&tx->ev_pipe, NULL);
-	else if (tx->failure.class != WHY_NONE && tx->ended)
-		finish_failed(s);
 	else if (tx->ended)
 		commit_soon(s);
 	else
@@ -449,7 +474,7 @@ pipe_open(struct session *s)
 
 /* --- content --- */
 
-/* Milters and a proxy filter get the message as a whole: all of it stays here. */
+/* A proxy filter gets the message as a whole: all of it stays here. */
 static void
 hold(struct session *s, struct str bytes)
 {
@@ -457,7 +482,7 @@ hold(struct session *s, struct str bytes)
 	struct why why;
 
 	tx->content.max = (size_t)s->server->conf->common.message_size_limit + 2;
-	if (milter_room(s, bytes.n) && buf_str(&tx->content, bytes) == 0)
+	if (proxy_filter_room(s, bytes.n) && buf_str(&tx->content, bytes) == 0)
 		return;
 	why_temp(&why, "4.3.1", "Error: too much mail is being looked at");
 	why.smtp = 452;
@@ -471,7 +496,7 @@ submit_add(struct session *s, struct str bytes)
 
 	if (bytes.n == 0 || tx->failure.class != WHY_NONE)
 		return;
-	if (milter_holds(s) || proxy_filter_holds(s)) {
+	if (proxy_filter_holds(s)) {
 		hold(s, bytes);
 		return;
 	}
@@ -513,7 +538,10 @@ submit_unpark(struct server *server)
 		if (s->tx == NULL || !s->tx->parked)
 			continue;
 		s->tx->parked = false;
-		hand_over(s);
+		if (!s->tx->looking)
+			hand_over(s);
+		else if (!submit_look(s))
+			end_failed(s);
 	}
 }
 
@@ -530,21 +558,60 @@ park(struct session *s)
 	return true;
 }
 
-/* All content is here, or in the pipe: the envelope, the content, the word that makes it a message.
- */
-static void
-hand_over(struct session *s)
+/* All content is here, or in the pipe: envelope and content are with cleanup after this. */
+static bool
+send_message(struct session *s)
 {
 	struct transaction *tx = s->tx;
-	struct msg_mail_commit commit = {.size = tx->size};
 
-	if (park(s))
-		return;
 	if (tx->pipe == -1 && (!open_message(s, -1) || send_small(s) == -1))
 		fail_temp(s, "Error: queue file write error");
+	if (tx->failure.class == WHY_NONE && edits_send(tx, s->trace) == -1)
+		fail_temp(s, "Error: queue file write error");
+	return tx->failure.class == WHY_NONE;
+}
+
+bool
+submit_look(struct session *s)
+{
+	struct transaction *tx = s->tx;
+	struct msg_mail_look look = {.size = tx->size, .kept = tx->pipe == -1};
+
+	tx->looking = true;
+	if (park(s))
+		return true;
+	if (!send_message(s))
+		return false;
+	if (chan_send(tx->cleanup, tx->request, s->trace, MSG_MAIL_LOOK, &look) == -1) {
+		fail_temp(s, "Error: queue file write error");
+		return false;
+	}
+	if (tx->pipe != -1)
+		event_del(&tx->ev_pipe);
+	fd_close(&tx->pipe);
+	return true;
+}
+
+static void
+on_given(void *arg, uint64_t size, bool good)
+{
+	struct session *s = arg;
+
+	s->tx->size = size;
+	if (!good)
+		fail_temp(s, "Error: queue file write error");
+	commit(s);
+}
+
+/* The word that makes it a message. */
+static void
+commit(struct session *s)
+{
+	struct transaction *tx = s->tx;
+	struct msg_mail_commit msg = {.size = tx->size};
+
 	if (tx->failure.class == WHY_NONE &&
-	    (edits_send(tx, s->trace) == -1 ||
-		chan_send(tx->cleanup, tx->request, s->trace, MSG_MAIL_COMMIT, &commit) == -1))
+	    chan_send(tx->cleanup, tx->request, s->trace, MSG_MAIL_COMMIT, &msg) == -1)
 		fail_temp(s, "Error: queue file write error");
 	if (tx->failure.class != WHY_NONE) {
 		finish_failed(s);
@@ -554,6 +621,36 @@ hand_over(struct session *s)
 	fd_close(&tx->pipe);
 	buf_free(&tx->content);
 	service_worked(s->server->service);
+}
+
+/* What milters made of a message that cleanup has: 0: it is on its way, commit() follows. */
+static int
+give(struct session *s)
+{
+	struct transaction *tx = s->tx;
+
+	if (edits_send(tx, s->trace) == -1)
+		return -1;
+	return tx->mail == NULL ? 1
+				: milter_give(&tx->gift, s->server->loop->base, tx->cleanup,
+				      tx->request, s->trace, tx->mail, &tx->size, on_given, s);
+}
+
+static void
+hand_over(struct session *s)
+{
+	if (park(s))
+		return;
+	if (s->tx->shown) {
+		int rc = give(s);
+		if (rc == 0)
+			return;
+		if (rc == -1)
+			fail_temp(s, "Error: queue file write error");
+	} else {
+		(void)send_message(s); /* commit() looks at the failure */
+	}
+	commit(s);
 }
 
 void

@@ -19,6 +19,10 @@ void submit_add(struct session *s, struct str bytes);
 /* All of it is in. The reply follows, now or later, and the transaction is over. */
 void submit_end(struct session *s);
 
+/* For the gate of milters, when all content is in: cleanup is asked to show it, and milter_shown()
+ * or the stage's end follows. False: it has failed, as s->tx->failure says. */
+bool submit_look(struct session *s);
+
 /* Forgets what has not been committed. */
 void submit_abort(struct transaction *tx);
 

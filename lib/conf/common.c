@@ -50,8 +50,10 @@ static const struct setting rows[] = {
 	"time for a milter's verdict on a message"),
     SETTING_WORD_ROW(conf_common, milter_default_action, "tempfail", milter_words,
 	"what stands for the verdict of a milter that fails"),
-    SETTING_SIZE_ROW(conf_common, milter_memory_limit, "256M", 1024 * 1024, INT64_MAX,
-	"most content that a worker holds for milters; 452 beyond it"),
+    SETTING_SIZE_ROW(conf_common, held_content_limit, "256M", 1024 * 1024, INT64_MAX,
+	"most content that a worker holds in memory: of messages for smtpd_proxy_filter (452 "
+	"beyond "
+	"it), and of bodies that milters replace (such a milter counts as failed)"),
     SETTING_TEXT_ROW(
 	conf_common, milter_macro_daemon_name, "$myhostname", "what milters get as {daemon_name}"),
     SETTING_TEXT_ROW(conf_common, content_filter, "",

@@ -30,7 +30,7 @@ struct conf_common {
 	int64_t milter_command_timeout;
 	int64_t milter_content_timeout;
 	int64_t milter_default_action;
-	int64_t milter_memory_limit;
+	int64_t held_content_limit;
 	char *milter_macro_daemon_name;
 	char *content_filter;
 	struct setting_list receive_override_options;

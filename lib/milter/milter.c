@@ -713,7 +713,7 @@ take_packet(struct milter *m, char letter, struct str data)
 		expect(m, content ? m->spec->times.content_ms : m->spec->times.command_ms);
 	} else if (is_change(letter)) {
 		if (!content || m->part != PART_END || !take_change(m, letter, data))
-			broken(m, "a change that was not agreed on, or is malformed");
+			broken(m, "a change that was not agreed on, is malformed, or too large");
 	} else if (letter == 's' && (!content || m->part != PART_BODY)) {
 		broken(m, "an unexpected reply");
 	} else {

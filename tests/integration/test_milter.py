@@ -133,7 +133,7 @@ def test_a_milter_sees_everything_with_its_macros(suite, sink, milter):
     assert m.macros["j"] == "localhost.localdomain" or m.macros["j"]
     assert m.macros["{daemon_name}"] == "ORIGINATING"
     assert m.macros["{mail_addr}"] == "a@source.example" and m.macros["{rcpt_addr}"] == "b@elsewhere.example"
-    assert re.match(r"[0-9A-F]{16}$", m.macros["i"]) and m.macros["v"].startswith("kingpost ")
+    assert re.match(r"[0-9A-F]{19}$", m.macros["i"]) and m.macros["v"].startswith("kingpost ")
     assert m.macros["_"] == "localhost [127.0.0.1]"
 
 
