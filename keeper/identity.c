@@ -4,6 +4,9 @@
  * after the other, and when all have been read the set is sorted and compared. So a pair of files
  * that is being replaced is seen half done at most once, as a broken one.
  *
+ * A file of authorities is a set without keys; who asks for one never gets anything but the
+ * certificates in it.
+ *
  * Keys are found by number. One that a new set has taken the place of signs on for KEEP_MS:
  * handshakes and names that smtpd keeps may still refer to it.
  */
@@ -37,6 +40,7 @@ enum {
 	SETS_MAX = 20000,
 	PATHS_MAX = 16,
 	FILE_MAX = 256 * 1024,
+	AUTHORITIES_MAX = 4 * 1024 * 1024,
 	KEEP_MS = 10 * 60 * 1000,
 	WARN_DAYS = 14,
 	WARN_AGAIN_MS = 24 * 3600 * 1000,
@@ -53,8 +57,11 @@ struct asker {
 
 struct set {
 	struct identities *all;
+	char *key;                       /* in the map */
 	char *files;                     /* as asked for */
 	struct pem_keys keys;            /* none: it has never been good */
+	bool authorities;                /* it has no keys: certificates of authorities, ... */
+	struct buf certificates;         /* ... as PEM text; none: as above */
 	struct why failure;              /* of the last reading; class WHY_NONE: none */
 	unsigned char seen[DIGEST_SIZE]; /* of what was read last */
 	bool read;                       /* there is such */
@@ -72,6 +79,7 @@ struct load {
 	struct str rest; /* of set->files */
 	char *path;      /* that master is opening */
 	struct pem *pem;
+	struct buf certificates; /* in its place, of authorities */
 	EVP_MD_CTX *digest;
 	struct why failure;
 	bool round; /* part of a round */
@@ -92,7 +100,7 @@ struct retired {
 struct identities {
 	struct keeper *k;
 	struct event *ev;
-	struct map *sets; /* by list of files */
+	struct map *sets; /* by list of files; those of authorities behind "ca:" */
 	struct map *keys; /* struct held by number */
 	TAILQ_HEAD(, set) list;
 	TAILQ_HEAD(, retired) retired;
@@ -236,11 +244,37 @@ look_at_expiry(struct identities *all)
 
 /* --- answers --- */
 
+static bool
+is_good(const struct set *set)
+{
+	return set->authorities ? set->certificates.n > 0 : set->keys.n > 0;
+}
+
+static void
+answer_authorities(const struct set *set, struct chan *ch, const struct chan_head *head)
+{
+	struct str rest = buf_view(&set->certificates);
+
+	while (rest.n > 0) {
+		struct msg_authorities msg = {.bytes = str_sub(rest, 0, MSG_VALUE_MAX)};
+		if (chan_reply(ch, head, MSG_AUTHORITIES, &msg) == -1) {
+			chan_fail(ch, "no room for authorities");
+			return;
+		}
+		rest = str_from_at(rest, msg.bytes.n);
+	}
+	chan_done(ch, head, 1);
+}
+
 static void
 answer(struct set *set, struct chan *ch, const struct chan_head *head)
 {
-	if (set->keys.n == 0) {
+	if (!is_good(set)) {
 		chan_refuse(ch, head, &set->failure);
+		return;
+	}
+	if (set->authorities) {
+		answer_authorities(set, ch, head);
 		return;
 	}
 	for (size_t i = 0; i < set->keys.n; i++) {
@@ -322,6 +356,19 @@ take_over(struct set *set, struct pem_keys *keys)
 }
 
 static void
+take_over_authorities(struct set *set, struct buf *certificates)
+{
+	bool first = set->certificates.n == 0;
+
+	buf_free(&set->certificates);
+	set->certificates = *certificates;
+	*certificates = (struct buf){0};
+	set->failure = (struct why){0};
+	if (!first)
+		log_info("%s: new authorities", set->files);
+}
+
+static void
 compare(struct load *load)
 {
 	struct set *set = load->set;
@@ -330,13 +377,18 @@ compare(struct load *load)
 
 	if (is_old(load))
 		return;
+	if (why.class == WHY_NONE && set->authorities) {
+		set->all->changed |= load->round;
+		take_over_authorities(set, &load->certificates);
+		return;
+	}
 	if (why.class == WHY_NONE && pem_sort(load->pem, &keys, &why) == 0) {
 		set->all->changed |= load->round;
 		take_over(set, &keys);
 		return;
 	}
 	set->failure = why;
-	log_warning("%s%s", why.text, set->keys.n > 0 ? "; what was there before stays" : "");
+	log_warning("%s%s", why.text, is_good(set) ? "; what was there before stays" : "");
 }
 
 static void
@@ -349,6 +401,7 @@ load_end(struct load *load)
 	answer_all(set);
 	look_at_expiry(set->all);
 	pem_free(&load->pem);
+	buf_free(&load->certificates);
 	EVP_MD_CTX_free(load->digest);
 	free(load->path);
 	bool round = load->round;
@@ -383,25 +436,39 @@ warn_of_mode(const struct load *load, int fd)
 		log_warning("%s: anybody may read this private key", load->path);
 }
 
+static int
+parse(struct load *load, int fd, struct str text, struct why *why)
+{
+	size_t keys = pem_nkeys(load->pem);
+
+	if (load->set->authorities)
+		return pem_certificates(load->path, text, &load->certificates, why);
+	if (pem_add(load->pem, load->path, text, why) == -1)
+		return -1;
+	if (pem_nkeys(load->pem) > keys)
+		warn_of_mode(load, fd);
+	return 0;
+}
+
 static void
 read_file(struct load *load, int fd)
 {
 	struct why why = {0};
-	size_t keys = pem_nkeys(load->pem);
-	char *text = xmalloc(FILE_MAX + 1);
-	ssize_t n = read_text(fd, text, FILE_MAX + 1);
+	size_t max = load->set->authorities ? AUTHORITIES_MAX : FILE_MAX;
+	char *text = xmalloc(max + 1);
+	ssize_t n = read_text(fd, text, max + 1);
+	int rc = 0;
 
 	if (n == -1)
-		why_sys(&why, NULL, "%s", load->path);
-	else if (n > FILE_MAX)
-		why_perm(&why, NULL, "%s: larger than %d octets", load->path, FILE_MAX);
-	else if (pem_add(load->pem, load->path, str_make(text, (size_t)n), &why) == 0 &&
-		 pem_nkeys(load->pem) > keys)
-		warn_of_mode(load, fd);
+		rc = why_sys(&why, NULL, "%s", load->path);
+	else if ((size_t)n > max)
+		rc = why_perm(&why, NULL, "%s: larger than %zu octets", load->path, max);
+	else
+		rc = parse(load, fd, str_make(text, (size_t)n), &why);
 	if (n >= 0)
 		EVP_DigestUpdate(load->digest, text, (size_t)n);
-	freezero(text, FILE_MAX + 1);
-	if (why.class != WHY_NONE)
+	freezero(text, max + 1);
+	if (rc == -1)
 		fail(load, &why);
 }
 
@@ -457,6 +524,7 @@ load_begin(struct set *set, bool round)
 	    .pem = pem_new(),
 	    .digest = EVP_MD_CTX_new(),
 	    .round = round};
+	buf_init(&load->certificates, AUTHORITIES_MAX);
 	if (load->digest == NULL || EVP_DigestInit_ex(load->digest, EVP_sha256(), NULL) != 1)
 		fatal("keeper: no digest");
 	set->load = load;
@@ -466,14 +534,17 @@ load_begin(struct set *set, bool round)
 /* --- asking --- */
 
 static struct set *
-set_new(struct identities *all, struct str files)
+set_new(struct identities *all, struct str key, struct str files)
 {
 	struct set *set = xcalloc(1, sizeof *set);
 
-	*set = (struct set){.all = all, .files = str_dup(files)};
+	*set = (struct set){.all = all,
+	    .key = str_dup(key),
+	    .files = str_dup(files),
+	    .authorities = key.n != files.n};
 	TAILQ_INIT(&set->askers);
 	TAILQ_INSERT_TAIL(&all->list, set, link);
-	map_put(all->sets, files, set);
+	map_put(all->sets, key, set);
 	return set;
 }
 
@@ -483,8 +554,10 @@ set_free(struct set *set)
 	struct identities *all = set->all;
 
 	TAILQ_REMOVE(&all->list, set, link);
-	map_take(all->sets, str_from(set->files));
+	map_take(all->sets, str_from(set->key));
 	retire(all, &set->keys);
+	buf_free(&set->certificates);
+	free(set->key);
 	free(set->files);
 	free(set);
 }
@@ -506,12 +579,12 @@ check_paths(struct str files, struct why *why)
 	return 0;
 }
 
-void
-on_identity_get(struct chan *ch, const struct chan_head *head, union msg_any *msg)
+/* `key` is `files`, or that behind "ca:". */
+static void
+get(struct chan *ch, const struct chan_head *head, struct str key, struct str files)
 {
 	struct identities *all = keeper_of(ch)->identities;
-	struct str files = msg->identity_get.files;
-	struct set *set = map_get(all->sets, files);
+	struct set *set = map_get(all->sets, key);
 	struct why why;
 
 	if (set == NULL && (check_paths(files, &why) == -1 ||
@@ -521,7 +594,7 @@ on_identity_get(struct chan *ch, const struct chan_head *head, union msg_any *ms
 		return;
 	}
 	if (set == NULL)
-		set = set_new(all, files);
+		set = set_new(all, key, files);
 	set->wanted = true;
 	if (set->read && set->load == NULL) {
 		answer(set, ch, head);
@@ -532,6 +605,22 @@ on_identity_get(struct chan *ch, const struct chan_head *head, union msg_any *ms
 	TAILQ_INSERT_TAIL(&set->askers, a, link);
 	if (set->load == NULL)
 		load_begin(set, false);
+}
+
+void
+on_identity_get(struct chan *ch, const struct chan_head *head, union msg_any *msg)
+{
+	get(ch, head, msg->identity_get.files, msg->identity_get.files);
+}
+
+void
+on_authorities_get(struct chan *ch, const struct chan_head *head, union msg_any *msg)
+{
+	struct str file = msg->authorities_get.file;
+	char *key = xasprintf("ca:%.*s", STR_ARG(file));
+
+	get(ch, head, str_from(key), file);
+	free(key);
 }
 
 /* --- watching --- */

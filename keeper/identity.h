@@ -16,8 +16,9 @@ void identities_start(struct keeper *k);
 /* Looks at all files now. */
 void identities_reload(struct keeper *k);
 
-/* Serves IDENTITY_GET and SIGN. */
+/* Serves IDENTITY_GET, AUTHORITIES_GET and SIGN. */
 void on_identity_get(struct chan *ch, const struct chan_head *head, union msg_any *msg);
+void on_authorities_get(struct chan *ch, const struct chan_head *head, union msg_any *msg);
 void on_sign(struct chan *ch, const struct chan_head *head, union msg_any *msg);
 
 /* Who asked on this channel wants no answer any more. */

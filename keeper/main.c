@@ -73,12 +73,13 @@ on_partner_gone(struct service *s, struct chan *ch)
 }
 
 static const struct chan_rule from_smtpd[] = {
-    {MSG_IDENTITY_GET,  on_identity_get },
-    {MSG_SIGN,          on_sign         },
-    {MSG_AUTH_START,    on_auth_start   },
-    {MSG_AUTH_RESPONSE, on_auth_response},
-    {MSG_AUTH_CANCEL,   on_auth_cancel  },
-    {MSG_NONE,          NULL            },
+    {MSG_AUTHORITIES_GET, on_authorities_get},
+    {MSG_IDENTITY_GET,    on_identity_get   },
+    {MSG_SIGN,            on_sign           },
+    {MSG_AUTH_START,      on_auth_start     },
+    {MSG_AUTH_RESPONSE,   on_auth_response  },
+    {MSG_AUTH_CANCEL,     on_auth_cancel    },
+    {MSG_NONE,            NULL              },
 };
 
 static const struct chan_rule from_remote[] = {

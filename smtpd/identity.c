@@ -10,6 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "lib/base/buf.h"
 #include "lib/base/map.h"
 #include "lib/base/mem.h"
 #include "lib/base/why.h"
@@ -21,7 +22,7 @@
 #include "smtpd/stage.h"
 #include "smtpd/tls.h"
 
-enum { NAMES_MAX = 5000 };
+enum { NAMES_MAX = 5000, AUTHORITIES_MAX = 4 * 1024 * 1024 };
 
 /* What is in one list of files. */
 struct certs {
@@ -42,6 +43,11 @@ struct identities {
 	struct certs *own;
 	struct map *certs; /* struct certs by files, `own` among them */
 	struct map *names; /* files by name, "" for those that the tables lack */
+
+	struct chan *keeper; /* asked for the authorities of clients now */
+	uint32_t request;
+	struct buf authorities; /* what has come of them */
+	bool too_long;
 };
 
 /* --- from files to certificates --- */
@@ -243,6 +249,62 @@ identity_forget(struct session *s)
 	st->name = NULL;
 }
 
+/* --- the authorities of clients --- */
+
+/* Those that there are stay where others cannot be had. */
+static void
+authorities_take(struct identities *all)
+{
+	const char *file = all->server->conf->smtpd_tls_CAfile;
+	struct why why;
+	size_t cursor = 0;
+	void *value;
+
+	if (all->too_long ||
+	    tls_server_authorities(all->tls, buf_view(&all->authorities), &why) == -1) {
+		log_warning("%s: %s", file, all->too_long ? "too long" : why.text);
+		return;
+	}
+	while (map_next(all->certs, &cursor, NULL, &value)) {
+		struct certs *c = value;
+		if (c->identity != NULL)
+			tls_identity_refresh(c->identity);
+		if (c->next != NULL)
+			tls_identity_refresh(c->next);
+	}
+}
+
+static void
+on_authorities(void *arg, const struct chan_head *head, union msg_any *msg)
+{
+	struct identities *all = arg;
+
+	if (msg != NULL && head->type == MSG_AUTHORITIES) {
+		all->too_long |= buf_str(&all->authorities, msg->authorities.bytes) == -1;
+		return;
+	}
+	all->keeper = NULL;
+	if (msg != NULL && head->type == MSG_DONE)
+		authorities_take(all);
+	buf_free(&all->authorities);
+}
+
+static void
+authorities_ask(struct identities *all)
+{
+	struct chan *keeper = service_peer(all->server->service, PROGRAM_KEEPER, 0);
+	struct msg_authorities_get msg = {.file = str_from(all->server->conf->smtpd_tls_CAfile)};
+
+	if (msg.file.n == 0 || keeper == NULL || all->keeper != NULL)
+		return;
+	all->request = chan_call(keeper, 0, MSG_AUTHORITIES_GET, &msg, on_authorities, all);
+	if (all->request == 0)
+		return;
+	all->keeper = keeper;
+	all->too_long = false;
+	buf_init(&all->authorities, AUTHORITIES_MAX);
+}
+
 /* --- all --- */
 
 struct identities *
@@ -264,6 +326,9 @@ identities_free(struct identities **ip)
 	*ip = NULL;
 	if (all == NULL)
 		return;
+	if (all->keeper != NULL)
+		chan_forget(all->keeper, all->request);
+	buf_free(&all->authorities);
 	map_free(&all->certs, certs_free);
 	map_free(&all->names, free);
 	free(all);
@@ -278,6 +343,7 @@ identities_changed(struct identities *all)
 	while (map_next(all->certs, &cursor, NULL, &value))
 		((struct certs *)value)->stale = true;
 	certs_ask(all->own);
+	authorities_ask(all);
 }
 
 void

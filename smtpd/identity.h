@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: ISC */
 /*
  * The certificates that smtpd shows: the service's own, and those of the names that
- * tls_server_sni_maps has. keeper has the files and the keys; what it gave is kept here until it
- * says that files have changed.
+ * tls_server_sni_maps has; and the authorities of clients' certificates. keeper has the files and
+ * the keys; what it gave is kept here until it says that files have changed.
  */
 #ifndef SMTPD_IDENTITY_H
 #define SMTPD_IDENTITY_H

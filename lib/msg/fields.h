@@ -466,6 +466,10 @@ enum agent_flag {
 /* keeper to all its partners: files have changed, ask for identities anew. Old key numbers still
  * sign for a while. */
 #define MSG_IDENTITIES_CHANGED_FIELDS(F)
+/* The certificates in `file`, those of clients' authorities. Answer: AUTHORITIES rows, PEM text in
+ * pieces, then DONE; or REFUSED. IDENTITIES_CHANGED tells of changes to them, too. */
+#define MSG_AUTHORITIES_GET_FIELDS(F) F(STR, file, 4096)
+#define MSG_AUTHORITIES_FIELDS(F) F(STR, bytes, MSG_VALUE_MAX)
 /* What OpenSSL would have the private key do with `input`. */
 #define MSG_SIGN_FIELDS(F) F(U64, key, 0) F(U64, scheme, 7) F(STR, input, 2048)
 #define MSG_SIGNATURE_FIELDS(F) F(STR, signature, 2048)

@@ -73,6 +73,8 @@
 	M(IDENTITY_GET, identity_get, MSG_GOES_ON)                          \
 	M(IDENTITY, identity, MSG_GOES_ON)                                  \
 	M(IDENTITIES_CHANGED, identities_changed, MSG_GOES_ON)              \
+	M(AUTHORITIES_GET, authorities_get, MSG_GOES_ON)                    \
+	M(AUTHORITIES, authorities, MSG_GOES_ON)                            \
 	M(SIGN, sign, MSG_GOES_ON)                                          \
 	M(SIGNATURE, signature, MSG_ENDS)                                   \
 	M(TICKET_KEYS, ticket_keys, MSG_GOES_ON)                            \

@@ -13,6 +13,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "lib/base/buf.h"
 #include "lib/base/mem.h"
 #include "lib/base/panic.h"
 #include "lib/base/why.h"
@@ -245,4 +246,45 @@ pem_keys_clear(struct pem_keys *keys)
 	}
 	free(keys->items);
 	*keys = (struct pem_keys){0};
+}
+
+/* --- certificates alone --- */
+
+static int
+write_certificate(X509 *certificate, struct buf *out)
+{
+	BIO *bio = BIO_new(BIO_s_mem());
+	const char *text;
+
+	if (bio == NULL || PEM_write_bio_X509(bio, certificate) != 1)
+		fatal("pem: no memory");
+	long n = BIO_get_mem_data(bio, &text);
+	int rc = buf_add(out, text, (size_t)n);
+	BIO_free(bio);
+	return rc;
+}
+
+int
+pem_certificates(const char *path, struct str text, struct buf *out, struct why *why)
+{
+	BIO *bio = BIO_new_mem_buf(text.p, (int)text.n);
+	X509 *certificate;
+	size_t n = 0;
+	int rc = 0;
+
+	if (bio == NULL)
+		fatal("pem: no memory");
+	ERR_clear_error();
+	for (; rc == 0 && (certificate = PEM_read_bio_X509(bio, NULL, NULL, NULL)) != NULL; n++) {
+		rc = write_certificate(certificate, out);
+		X509_free(certificate);
+	}
+	bool whole = ERR_GET_REASON(ERR_peek_last_error()) == PEM_R_NO_START_LINE;
+	ERR_clear_error();
+	BIO_free(bio);
+	if (rc == -1)
+		return why_perm(why, NULL, "%s: too many certificates", path);
+	if (n == 0)
+		return why_perm(why, NULL, "%s: no certificate in PEM form", path);
+	return whole ? 0 : why_perm(why, NULL, "%s: certificate %zu cannot be read", path, n + 1);
 }

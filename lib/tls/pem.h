@@ -11,6 +11,7 @@
 #include "lib/base/attr.h"
 #include "lib/base/str.h"
 
+struct buf;
 struct why;
 
 /* A key, its certificate and the chain behind that. */
@@ -46,5 +47,10 @@ size_t pem_nkeys(const struct pem *pem);
 int pem_sort(struct pem *pem, struct pem_keys *keys, struct why *why) KP_MUST_USE;
 
 void pem_keys_clear(struct pem_keys *keys);
+
+/* Appends the certificates in `text`, and nothing else of it, to `out`. -1 with `why`: there is
+ * none, one cannot be read, or they are more than `out` may hold. */
+int pem_certificates(
+    const char *path, struct str text, struct buf *out, struct why *why) KP_MUST_USE;
 
 #endif

@@ -89,13 +89,12 @@ on_ticket(SSL *ssl, unsigned char *name, unsigned char *iv, EVP_CIPHER_CTX *ciph
 }
 
 static void
-set_sessions(SSL_CTX *ctx, const struct tls_policy *policy)
+set_sessions(SSL_CTX *ctx, const struct tls_server *server)
 {
-	size_t n = strlen(policy->service);
+	const struct tls_policy *policy = &server->policy;
 
 	SSL_CTX_set_session_cache_mode(ctx, SSL_SESS_CACHE_OFF);
-	SSL_CTX_set_session_id_context(ctx, (const unsigned char *)policy->service,
-	    n < SSL_MAX_SID_CTX_LENGTH ? (unsigned)n : SSL_MAX_SID_CTX_LENGTH);
+	SSL_CTX_set_session_id_context(ctx, server->context, sizeof server->context);
 	if (policy->session_ms == 0) {
 		SSL_CTX_set_options(ctx, SSL_OP_NO_TICKET);
 		SSL_CTX_set_num_tickets(ctx, 0);
@@ -117,15 +116,39 @@ accept_any(int ok, X509_STORE_CTX *store)
 	return 1;
 }
 
-static int
-add_authority(struct tls_server *server, X509 *certificate)
+/* What is made of the authorities' file. */
+struct authorities {
+	X509_STORE *store;
+	STACK_OF(X509_NAME) * names; /* as the client is told */
+	unsigned char context[32];
+};
+
+static_assert(sizeof((struct authorities *)0)->context == SSL_MAX_SID_CTX_LENGTH, "fits");
+
+static void
+digest(const void *p, size_t n, unsigned char out[32])
 {
-	return X509_STORE_add_cert(server->authorities, certificate) == 1 &&
-	       SSL_CTX_add_client_CA(server->ctx, certificate) == 1;
+	if (EVP_Digest(p, n, out, NULL, EVP_sha256(), NULL) != 1)
+		fatal("tls: no digest");
 }
 
 static int
-read_authorities(struct tls_server *server, struct str pem, struct why *why)
+add_authority(struct authorities *a, X509 *certificate)
+{
+	unsigned char both[64];
+	X509_NAME *name = X509_NAME_dup(X509_get_subject_name(certificate));
+
+	memcpy(both, a->context, 32);
+	if (name == NULL || X509_digest(certificate, EVP_sha256(), both + 32, NULL) != 1)
+		fatal("tls: no memory");
+	digest(both, sizeof both, a->context);
+	if (sk_X509_NAME_push(a->names, name) == 0)
+		fatal("tls: no memory");
+	return X509_STORE_add_cert(a->store, certificate);
+}
+
+static int
+read_authorities(struct authorities *a, struct str pem, struct why *why)
 {
 	BIO *bio = BIO_new_mem_buf(pem.p, (int)pem.n);
 	X509 *certificate;
@@ -134,14 +157,38 @@ read_authorities(struct tls_server *server, struct str pem, struct why *why)
 
 	if (bio == NULL)
 		fatal("tls: no memory");
+	ERR_clear_error();
 	while (ok && (certificate = PEM_read_bio_X509(bio, NULL, NULL, NULL)) != NULL) {
-		ok = add_authority(server, certificate);
+		ok = add_authority(a, certificate);
 		X509_free(certificate);
 		n++;
 	}
+	ok = ok && ERR_GET_REASON(ERR_peek_last_error()) == PEM_R_NO_START_LINE;
 	BIO_free(bio);
 	ERR_clear_error();
 	return ok && n > 0 ? 0 : why_perm(why, NULL, "expected certificates in PEM form");
+}
+
+int
+tls_server_authorities(struct tls_server *server, struct str pem, struct why *why)
+{
+	struct authorities a = {.store = X509_STORE_new(), .names = sk_X509_NAME_new_null()};
+
+	if (a.store == NULL || a.names == NULL)
+		fatal("tls: no memory");
+	digest(server->policy.service, strlen(server->policy.service), a.context);
+	if (pem.n > 0 && read_authorities(&a, pem, why) == -1) {
+		X509_STORE_free(a.store);
+		sk_X509_NAME_pop_free(a.names, X509_NAME_free);
+		return -1;
+	}
+	X509_STORE_free(server->authorities);
+	server->authorities = a.store;
+	memcpy(server->context, a.context, sizeof server->context);
+	SSL_CTX_set1_cert_store(server->ctx, a.store);
+	SSL_CTX_set_client_CA_list(server->ctx, a.names);
+	set_sessions(server->ctx, server);
+	return 0;
 }
 
 static int
@@ -149,12 +196,8 @@ set_verification(struct tls_server *server, struct why *why)
 {
 	const struct tls_policy *policy = &server->policy;
 
-	server->authorities = X509_STORE_new();
-	if (server->authorities == NULL)
-		fatal("tls: no memory");
-	if (policy->ca.n > 0 && read_authorities(server, policy->ca, why) == -1)
+	if (tls_server_authorities(server, policy->ca, why) == -1)
 		return -1;
-	SSL_CTX_set1_cert_store(server->ctx, server->authorities);
 	SSL_CTX_set_verify_depth(server->ctx, (int)policy->depth);
 	if (policy->need_certificate)
 		SSL_CTX_set_verify(
@@ -205,7 +248,6 @@ tls_server_new(const struct tls_policy *policy, struct why *why)
 	}
 	if (tls_policy_apply(server->ctx, policy, why) == -1 || set_verification(server, why) == -1)
 		goto fail;
-	set_sessions(server->ctx, policy);
 	tls_session_callbacks(server->ctx);
 	return server;
 fail:
@@ -245,10 +287,16 @@ tls_identity_new(struct tls_server *server)
 	/* In OpenSSL's eyes these go along with the certificates. */
 	if (tls_policy_ciphers(identity->ctx, &server->policy, NULL) == -1)
 		panic("tls: a policy that was fine is not any more");
-	SSL_CTX_set1_cert_store(identity->ctx, server->authorities);
-	set_sessions(identity->ctx, &server->policy);
+	tls_identity_refresh(identity);
 	tls_session_callbacks(identity->ctx);
 	return identity;
+}
+
+void
+tls_identity_refresh(struct tls_identity *identity)
+{
+	SSL_CTX_set1_cert_store(identity->ctx, identity->server->authorities);
+	set_sessions(identity->ctx, identity->server);
 }
 
 static X509 *

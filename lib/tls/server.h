@@ -31,6 +31,7 @@ struct tls_server {
 	struct tls_policy policy; /* its pointers are the caller's */
 	struct tls_ticket_key keys[TLS_TICKET_KEYS_MAX];
 	size_t nkeys;
+	unsigned char context[32]; /* of sessions: service and authorities */
 };
 
 /* The certificates of one name. */
@@ -48,6 +49,11 @@ void tls_server_free(struct tls_server **sp);
 
 /* TICKET_KEYS of keeper; -1 where they are malformed. */
 int tls_server_ticket_keys(struct tls_server *server, struct str keys) KP_MUST_USE;
+
+/* Other authorities from now on (PEM text); sessions that began with those before are not resumed.
+ * tls_identity_refresh() for each identity is to follow. -1 with `why`: those before stay. */
+int tls_server_authorities(struct tls_server *server, struct str pem, struct why *why) KP_MUST_USE;
+void tls_identity_refresh(struct tls_identity *identity);
 
 /* An identity without certificates; add one for each kind of key. It is counted: who keeps it
  * holds it, and drops it. */
