@@ -8,6 +8,7 @@
 #include "cleanup/trace.h"
 
 #include <stdio.h>
+#include <string.h>
 
 #include "cleanup/cleanup.h"
 #include "lib/base/clock.h"
@@ -59,16 +60,18 @@ put_comments(struct buf *b, const char *text)
 	return 0;
 }
 
-/* "from HELO (NAME [ADDR])", or for a local submission "(from userid UID)". */
+/* "from HELO (NAME [ADDR])", an IPv6 address as RFC 5321 4.1.3 writes it, or for a local submission
+ * "(from userid UID)". */
 static int
 put_from(struct transaction *t, struct buf *b)
 {
 	const char *helo = tx_text(t, t->helo), *name = tx_text(t, t->client_name);
+	const char *address = tx_text(t, t->client_addr);
 
 	if (buf_puts(b, "from ") == -1 || put_clean(b, *helo != '\0' ? helo : name) == -1 ||
 	    buf_puts(b, " (") == -1 || put_clean(b, *name != '\0' ? name : "unknown") == -1 ||
-	    buf_puts(b, " [") == -1 || put_clean(b, tx_text(t, t->client_addr)) == -1 ||
-	    buf_puts(b, "])\r\n\t") == -1)
+	    buf_puts(b, strchr(address, ':') != NULL ? " [IPv6:" : " [") == -1 ||
+	    put_clean(b, address) == -1 || buf_puts(b, "])\r\n\t") == -1)
 		return -1;
 	return put_comments(b, tx_text(t, t->tls));
 }
