@@ -8,7 +8,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <strings.h>
 
 #include "bounce/bounce.h"
 #include "lib/base/mem.h"
@@ -118,7 +117,7 @@ bounce_tells(const struct bounce *b, const char *notice_class)
 	const struct setting_list *list = &b->conf->notify_classes;
 
 	for (size_t i = 0; i < list->n; i++)
-		if (strcasecmp(list->items[i], notice_class) == 0)
+		if (strcmp(list->items[i], notice_class) == 0)
 			return true;
 	return false;
 }

@@ -8,6 +8,8 @@
 
 #define LIST(name, def, help) SETTING_LIST_ROW(cleanup_conf, name, def, help)
 
+static const char *const internal_words[] = {"bounce", "notify", NULL};
+
 static const struct setting rows[] = {
     LIST(header_checks, "",
 	"tables (pcre:, regexp:) that each header field is looked up in: REJECT, DISCARD, HOLD, "
@@ -26,7 +28,7 @@ static const struct setting rows[] = {
 	"parts within parts are told apart so deep; what is deeper counts as body"),
     INT(mime_boundary_length_limit, "2048", 1, 65536,
 	"longest boundary between parts; a part with a longer one counts as one body"),
-    LIST(internal_mail_filter_classes, "",
+    SETTING_WORDS_ROW(cleanup_conf, internal_mail_filter_classes, "", internal_words,
 	"what the system makes itself and is checked all the same: bounce, notify (to the "
 	"postmaster)"),
     SETTING_TEXT_ROW(cleanup_conf, always_bcc, "",

@@ -195,12 +195,14 @@ set_list(const struct setting *row, struct setting_list *at, struct str s, struc
 	int more;
 
 	while ((more = next_item(&s, &item, why)) == 1) {
-		if (row->words != NULL && set_word(row, NULL, item, why) == -1) {
+		int64_t word = 0;
+		if (row->words != NULL && set_word(row, &word, item, why) == -1) {
 			more = -1;
 			break;
 		}
 		list.items = xrealloc(list.items, (list.n + 1) * sizeof *list.items);
-		list.items[list.n++] = str_dup(item);
+		list.items[list.n++] =
+		    row->words != NULL ? xstrdup(row->words[word]) : str_dup(item);
 	}
 	if (more == 0 && at != NULL) {
 		list_clear(at);

@@ -426,6 +426,11 @@ service auth {{
 service stats {{
   client_limit = 10
 }}
+service anvil {{
+  unix_listener anvil-auth-penalty {{
+    mode = 0
+  }}
+}}
 """
 
 

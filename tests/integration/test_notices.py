@@ -83,10 +83,12 @@ def test_it_waits_for_bounce(suite):
     assert len(re.findall("the operator is told", suite.log())) == 1
 
 
-def test_words_that_are_none_are_refused(suite):
-    done = suite.run_script("--port", str(suite.port), "--submission-port", str(suite.submission_port), "--set", "notify_classes = account, software", "--detach")
+@pytest.mark.parametrize("setting,said", [("notify_classes = account, software", "expected one of account, 2bounce, not \"software\""),
+                                          ("internal_mail_filter_classes = all", "expected one of bounce, notify, not \"all\"")])
+def test_words_that_are_none_are_refused(suite, setting, said):
+    done = suite.run_script("--port", str(suite.port), "--submission-port", str(suite.submission_port), "--set", setting, "--detach")
     text = done.stdout + done.stderr + suite.errors()
-    assert done.returncode != 0 and 'expected one of account, 2bounce, not "software"' in text, text
+    assert done.returncode != 0 and said in text, text
     suite.stop = lambda: None
 
 
@@ -104,3 +106,32 @@ def test_notices_of_undeliverable_notifications(suite, server, classes, told):
     else:
         suite.wait_log(r"undeliverable, and dropped: it has no sender to return it to")
         assert len(notices(suite)) == before
+
+
+@pytest.mark.parametrize("classes,caught", [("bounce", {"bounce"}), ("notify", {"notify"}), ("bounce, notify", {"bounce", "notify"}), ("", set())])
+def test_internal_mail_is_checked_by_class(suite, server, classes, caught):
+    """internal_mail_filter_classes: notifications are `bounce`, notices to the postmaster `notify`."""
+    hop = server(RCPT="550 5.1.1 no such place")
+    table = f"{suite.base}/checks"
+    with open(table, "w") as f:
+        f.write("/^Subject: (Undelivered|Postmaster Copy)/ HOLD internal mail\n")
+    os.chmod(table, 0o644)
+    suite.start(f"internal_mail_filter_classes = {classes}", f"header_checks = pcre:{table}", f"twobounce_notice_recipient = {USERS[0]}", f"relayhost = [127.0.0.1]:{hop.port}",
+                "mydestination = localhost", "myorigin = localhost")
+    before = len(notices(suite))
+    suite.outcome(suite.send("x@elsewhere.example", sender=f"{USERS[0]}@localhost"))
+    if "bounce" in caught:
+        wait_until(lambda: [r for r in suite.queue() if r["queue_name"] == "hold" and r["sender"] == "MAILER-DAEMON"], 20, "the held notification")
+        suite.kingpost("queue", "delete", "--queue", "hold")
+    else:
+        wait_until(lambda: len(notices(suite)) == before + 1, 20, "the notification")
+    # One that cannot be returned: its notification is released, and the notice to the postmaster follows.
+    suite.outcome(suite.send("y@elsewhere.example", sender="gone@elsewhere.example"))
+    if "bounce" in caught:
+        wait_until(lambda: [r for r in suite.queue() if r["queue_name"] == "hold"], 20, "the held notification")
+        suite.kingpost("queue", "release", "--queue", "hold")
+    if "notify" in caught:
+        held = wait_until(lambda: [r for r in suite.queue() if r["queue_name"] == "hold" and r["sender"].startswith("double-bounce@")], 20, "the held notice")
+        assert len(held) == 1
+    else:
+        wait_until(lambda: [m for m in notices(suite) if m["Subject"].startswith("Postmaster Copy")], 20, "the notice")

@@ -57,7 +57,7 @@ values_are_taken_or_refused_with_words(void **state)
 	    {"on",    "no",                    "no",                     NULL						    },
 	    {"on",    "true",                  NULL,                     "expected yes or no, not \"true\""                      },
 	    {"name",  "  some text ",          "some text",              NULL                                                    },
-	    {"words", "may Encrypt",           "may, Encrypt",           NULL                                                    },
+	    {"words", "may Encrypt",           "may, encrypt",           NULL                                                    },
 	    {"words", "",                      "",                       NULL						    },
 	    {"words", "may, must",             NULL,                     "expected one of none, may, encrypt, not \"must\""      },
 	    {"items", "a b,c",                 "a, b, c",                NULL						    },
