@@ -509,6 +509,7 @@ send_head(const struct work *w, struct chan *ch, uint32_t request, const struct 
 	    .ret = env->ret,
 	    .recipients = w->n,
 	    .client_addr = env->client_addr,
+	    .client_port = env->client_port,
 	    .client_name = env->client_name,
 	    .helo = env->helo,
 	    .proto = env->proto,

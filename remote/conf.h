@@ -14,6 +14,7 @@ struct remote_conf {
 	int64_t smtp_address_stagger;
 	int64_t smtp_greeting_timeout;
 	int64_t smtp_helo_timeout;
+	int64_t smtp_xforward_timeout;
 	int64_t smtp_mail_timeout;
 	int64_t smtp_rcpt_timeout;
 	int64_t smtp_data_init_timeout;
@@ -30,6 +31,8 @@ struct remote_conf {
 	bool smtp_skip_5xx_greeting;
 	bool smtp_randomize_addresses;
 	int64_t smtp_use_chunking;
+	bool smtp_send_xforward_command;
+	bool lmtp_send_xforward_command;
 	struct setting_list smtp_discard_ehlo_keywords;
 	int64_t smtp_session_limit;
 };

@@ -68,6 +68,10 @@ delivery_free(struct delivery **dp)
 	free(d->transport);
 	free(d->nexthop);
 	free(d->envid);
+	free(d->client.name);
+	free(d->client.addr);
+	free(d->client.helo);
+	free(d->client.proto);
 	free(d);
 }
 
@@ -292,6 +296,8 @@ on_deliver(struct chan *ch, const struct chan_head *head, union msg_any *msg)
 	    .transport = str_dup(m->transport),
 	    .nexthop = str_dup(m->nexthop),
 	    .envid = str_dup(m->envid),
+	    .client = {str_dup(m->client_name), str_dup(m->client_addr), str_dup(m->helo),
+		       str_dup(m->proto), (unsigned)m->client_port},
 	    .flags = m->flags,
 	    .facts = m->facts,
 	    .size = m->size,

@@ -7,6 +7,7 @@
 
 #include "lib/base/panic.h"
 #include "lib/mail/esmtp.h"
+#include "lib/mail/xforward.h"
 #include "remote/transaction.h"
 
 /* The server will not talk to us: 5yz is for good, but for a greeting that smtp_skip_5xx_greeting
@@ -79,6 +80,8 @@ take_features(struct session *s)
 		s->features |= bit;
 		if (bit == ESMTP_SIZE && !str_u64(value, UINT64_MAX, &s->size_limit))
 			s->size_limit = 0;
+		if (bit == ESMTP_XFORWARD)
+			s->xforward = xforward_offered(value);
 	}
 }
 

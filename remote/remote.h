@@ -69,6 +69,10 @@ struct delivery {
 	struct chan *qmgr; /* NULL: gone, or never heard of this one */
 	struct chan_head head;
 	char *queue_id, *sender, *transport, *nexthop, *envid;
+	struct {
+		char *name, *addr, *helo, *proto;
+		unsigned port;
+	} client; /* who brought the message */
 	uint64_t flags, facts, size, offset, header_size;
 	uint64_t arrived, active; /* microseconds since 1970 */
 	unsigned ret;

@@ -47,6 +47,7 @@ static const struct {
 	[STAGE_GREETING] = {"receiving the initial server greeting", TIMEOUT(smtp_greeting_timeout), on_greeting_reply},
 	[STAGE_EHLO] = {"performing the EHLO handshake", TIMEOUT(smtp_helo_timeout), on_ehlo_reply},
 	[STAGE_HELO] = {"performing the HELO handshake", TIMEOUT(smtp_helo_timeout), on_helo_reply},
+	[STAGE_XFORWARD] = {"sending XFORWARD command", TIMEOUT(smtp_xforward_timeout), on_xforward_reply},
 	[STAGE_MAIL] = {"sending MAIL FROM", TIMEOUT(smtp_mail_timeout), on_mail_reply},
 	[STAGE_RCPT] = {"sending RCPT TO", TIMEOUT(smtp_rcpt_timeout), on_rcpt_reply},
 	[STAGE_DATA] = {"sending DATA command", TIMEOUT(smtp_data_init_timeout), on_data_reply},

@@ -18,6 +18,7 @@ enum stage {
 	STAGE_GREETING,
 	STAGE_EHLO, /* or LHLO */
 	STAGE_HELO,
+	STAGE_XFORWARD,
 	STAGE_MAIL,
 	STAGE_RCPT,
 	STAGE_DATA,
@@ -46,6 +47,8 @@ struct session {
 	enum stage stage;
 	unsigned features; /* enum esmtp_extension that the server offers */
 	uint64_t size_limit;
+	unsigned xforward;    /* attributes that it takes, as bits */
+	size_t xforward_next; /* the next one to send */
 	struct reply reply;
 	unsigned uses;
 	int64_t opened;

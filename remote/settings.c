@@ -20,6 +20,7 @@ static const struct setting rows[] = {
 	"tried beside it (RFC 8305)"),
     TIME(smtp_greeting_timeout, "300s", 1000, HOUR, "time to wait for the server's greeting"),
     TIME(smtp_helo_timeout, "300s", 1000, HOUR, "time to wait for the reply to EHLO, HELO or LHLO"),
+    TIME(smtp_xforward_timeout, "300s", 1000, HOUR, "time to wait for the reply to XFORWARD"),
     TIME(smtp_mail_timeout, "300s", 1000, HOUR, "time to wait for the reply to MAIL"),
     TIME(smtp_rcpt_timeout, "300s", 1000, HOUR, "time to wait for the reply to RCPT"),
     TIME(smtp_data_init_timeout, "120s", 1000, HOUR, "time to wait for the reply to DATA"),
@@ -47,9 +48,12 @@ static const struct setting rows[] = {
     SETTING_WORD_ROW(remote_conf, smtp_use_chunking, "useful", chunking_words,
 	"BDAT instead of DATA where the server offers CHUNKING: yes, no, or where it is useful (a "
 	"line begins with a dot, or the content is large)"),
+    BOOL(smtp_send_xforward_command, "no",
+	"tell a server that offers XFORWARD (a content filter) who the original client was"),
+    BOOL(lmtp_send_xforward_command, "no", "the same by LMTP"),
     SETTING_LIST_ROW(remote_conf, smtp_discard_ehlo_keywords, "",
 	"extensions of servers that are ignored: pipelining, size, 8bitmime, smtputf8, chunking, "
-	"dsn"),
+	"dsn, xforward"),
     INT(smtp_session_limit, "5000", 1, 1000000, "most connections of one worker"),
 };
 

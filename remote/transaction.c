@@ -18,7 +18,10 @@
 
 #include "lib/base/clock.h"
 #include "lib/base/mem.h"
+#include "lib/log/log.h"
+#include "lib/mail/command.h"
 #include "lib/mail/esmtp.h"
+#include "lib/mail/xforward.h"
 #include "remote/delivery.h"
 #include "remote/result.h"
 
@@ -92,74 +95,41 @@ say(struct session *s, const char *text)
 }
 
 static void
-say_mail(struct session *s)
+end_line(struct session *s, int written)
 {
-	static const char *const rets[] = {[RET_FULL] = " RET=FULL", [RET_HDRS] = " RET=HDRS"};
-	const struct delivery *d = s->d;
-	char size[40];
-
-	snprintf(size, sizeof size, " SIZE=%llu", (unsigned long long)d->size);
-	say(s, "MAIL FROM:<");
-	say(s, d->sender);
-	say(s, ">");
-	if (offers(s, ESMTP_SIZE))
-		say(s, size);
-	if (offers(s, ESMTP_8BITMIME) &&
-	    ((d->flags & MAIL_8BITMIME) != 0 || (d->facts & FACT_8BIT) != 0))
-		say(s, " BODY=8BITMIME");
-	if (needs_smtputf8(s))
-		say(s, " SMTPUTF8");
-	if (offers(s, ESMTP_DSN) && d->ret != RET_NONE && d->ret < NELEM(rets))
-		say(s, rets[d->ret]);
-	if (offers(s, ESMTP_DSN) && d->envid[0] != '\0') {
-		say(s, " ENVID=");
-		say(s, d->envid);
-	}
-	say(s, "\r\n");
+	if (written == -1 || buf_puts(&s->out, "\r\n") == -1)
+		s->overflow = true;
 }
 
 static void
-say_notify(struct session *s, unsigned notify)
+say_mail(struct session *s)
 {
-	static const struct {
-		unsigned bit;
-		const char *word;
-	} words[] = {
-	    {NOTIFY_NEVER,   "NEVER"  },
-	    {NOTIFY_SUCCESS, "SUCCESS"},
-	    {NOTIFY_FAILURE, "FAILURE"},
-	    {NOTIFY_DELAY,   "DELAY"  },
+	const struct delivery *d = s->d;
+	const struct command_mail mail = {
+	    .sender = str_from(d->sender),
+	    .offered = s->features,
+	    .size = d->size,
+	    .body_8bit = (d->flags & MAIL_8BITMIME) != 0 || (d->facts & FACT_8BIT) != 0,
+	    .smtputf8 = needs_smtputf8(s),
+	    .ret = d->ret,
+	    .envid = d->envid,
 	};
-	const char *before = " NOTIFY=";
 
-	for (size_t i = 0; i < NELEM(words); i++) {
-		if ((notify & words[i].bit) == 0)
-			continue;
-		say(s, before);
-		say(s, words[i].word);
-		before = ",";
-	}
+	end_line(s, command_mail(&mail, &s->out));
 }
 
 static void
 say_rcpt(struct session *s, const struct rcpt *r)
 {
-	say(s, "RCPT TO:<");
-	say(s, r->address);
-	say(s, ">");
-	if (offers(s, ESMTP_DSN)) {
-		say_notify(s, r->notify);
-		if (r->orcpt[0] != '\0') {
-			say(s, " ORCPT=");
-			say(s, r->orcpt);
-		} else if (r->notify != NOTIFY_DEFAULT && r->notify != NOTIFY_NEVER &&
-			   ascii(r->original)) {
-			say(s, " ORCPT=rfc822;");
-			if (xtext_encode(str_from(r->original), &s->out) == -1)
-				s->overflow = true;
-		}
-	}
-	say(s, "\r\n");
+	const struct command_rcpt rcpt = {
+	    .address = str_from(r->address),
+	    .offered = s->features,
+	    .notify = r->notify,
+	    .orcpt = r->orcpt,
+	    .original = r->original,
+	};
+
+	end_line(s, command_rcpt(&rcpt, &s->out));
 }
 
 /* --- content --- */
@@ -263,6 +233,63 @@ pump(struct session *s)
 	session_flush(s);
 }
 
+/* --- XFORWARD --- */
+
+static const char *
+known(const char *text)
+{
+	return strcmp(text, "unknown") != 0 ? text : NULL;
+}
+
+/* The next command of who the original client was; false where none is left, or none is wanted. */
+static bool
+say_xforward(struct session *s)
+{
+	const struct delivery *d = s->d;
+	const struct remote_conf *conf = s->remote->conf;
+	bool local = (d->flags & MAIL_LOCAL) != 0;
+	char port[12] = "";
+
+	if (!(s->lmtp ? conf->lmtp_send_xforward_command : conf->smtp_send_xforward_command))
+		return false;
+	if (d->client.port != 0)
+		snprintf(port, sizeof port, "%u", d->client.port);
+	const struct xforward x = {
+	    {
+             [XFORWARD_NAME] = local ? NULL : known(d->client.name),
+             [XFORWARD_ADDR] = local ? NULL : known(d->client.addr),
+             [XFORWARD_PORT] = port,
+             [XFORWARD_PROTO] = strstr(d->client.proto, "ESMTP") != NULL ? "ESMTP"
+				   : strcmp(d->client.proto, "SMTP") == 0   ? "SMTP"
+									    : NULL,
+             [XFORWARD_HELO] = d->client.helo,
+             [XFORWARD_IDENT] = d->queue_id,
+             [XFORWARD_SOURCE] = local ? "LOCAL" : "REMOTE",
+	     }
+        };
+	if (!xforward_command(&x, s->xforward, &s->xforward_next, &s->out))
+		return false;
+	end_line(s, 0);
+	session_enter(s, STAGE_XFORWARD);
+	session_flush(s);
+	return true;
+}
+
+/* Mail goes on where it is refused: a filter can do without. */
+void
+on_xforward_reply(struct session *s)
+{
+	struct why why;
+
+	if (s->reply.code / 100 != 2) {
+		session_why(s, "XFORWARD", &why);
+		log_warning("%s: %s", s->d->queue_id, why.text);
+		s->xforward = 0;
+	}
+	if (!say_xforward(s))
+		pump(s);
+}
+
 void
 transaction_begin(struct session *s)
 {
@@ -286,7 +313,9 @@ transaction_begin(struct session *s)
 	}
 	s->chunking = use_chunking(s);
 	s->uses++;
-	pump(s);
+	s->xforward_next = 0;
+	if (!say_xforward(s))
+		pump(s);
 }
 
 /* --- outcomes --- */

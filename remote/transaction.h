@@ -9,6 +9,7 @@
 void transaction_begin(struct session *s);
 
 /* Replies, by stage. */
+void on_xforward_reply(struct session *s);
 void on_mail_reply(struct session *s);
 void on_rcpt_reply(struct session *s);
 void on_data_reply(struct session *s);

@@ -26,9 +26,11 @@
 #include "lib/base/panic.h"
 #include "lib/chan/chan.h"
 #include "lib/log/log.h"
+#include "lib/mail/command.h"
 #include "lib/mail/date.h"
 #include "lib/mail/esmtp.h"
 #include "lib/mail/reply.h"
+#include "lib/mail/xforward.h"
 #include "lib/milter/mail.h"
 #include "lib/service/service.h"
 #include "smtpd/edits.h"
@@ -39,7 +41,6 @@
 enum {
 	PIECE = 32 * 1024,          /* octets of content that are encoded at a time */
 	OUT_MAX = 2 * PIECE + 8192, /* each may be a dot at a line's start; or a command */
-	XFORWARD_MAX = 400, /* octets of attributes in one command (512 is RFC 5321's line) */
 	HEAD_MAX = 256 * 1024,
 	NOBODY = -1,
 };
@@ -55,16 +56,6 @@ enum step {
 	STEP_CONTENT,
 };
 
-/* What its EHLO offers. */
-enum offer {
-	OFFER_SIZE = 1 << 0,
-	OFFER_8BITMIME = 1 << 1,
-	OFFER_SMTPUTF8 = 1 << 2,
-	OFFER_DSN = 1 << 3,
-	OFFER_REQUIRETLS = 1 << 4,
-	OFFER_XFORWARD = 1 << 5,
-};
-
 struct addressee {
 	char *address;
 	ptrdiff_t rcpt; /* of the transaction; NOBODY: added by a rule */
@@ -78,7 +69,7 @@ struct proxy_filter {
 	int fd;
 	uint32_t question; /* to master */
 	enum step step;
-	unsigned offered, attributes; /* enum offer; of XFORWARD, by their place in the table */
+	unsigned offered, attributes; /* enum esmtp_extension; of XFORWARD */
 	size_t attribute;             /* the next one to send */
 	struct str sender;
 	struct addressee *rcpts;
@@ -213,112 +204,40 @@ say(struct proxy_filter *p, int written, enum step step)
 
 /* --- XFORWARD --- */
 
-typedef void attribute_fn(const struct session *s, char *out, size_t size);
-
-static void
-put_name(const struct session *s, char *out, size_t size)
-{
-	const char *name = s->forward != NULL ? s->forward->name : s->client_name;
-
-	snprintf(out, size, "%s", strcmp(name, "unknown") != 0 ? name : "");
-}
-
-static void
-put_addr(const struct session *s, char *out, size_t size)
-{
-	const char *addr = s->forward != NULL ? s->forward->addr : s->client_addr;
-
-	snprintf(out, size, "%s%s", strchr(addr, ':') != NULL ? "IPV6:" : "", addr);
-}
-
-static void
-put_port(const struct session *s, char *out, size_t size)
-{
-	unsigned port = s->forward != NULL ? s->forward->port : s->client_port;
-
-	if (port != 0)
-		snprintf(out, size, "%u", port);
-}
-
-static void
-put_proto(const struct session *s, char *out, size_t size)
-{
-	snprintf(out, size, "%s",
-	    s->forward != NULL ? s->forward->proto
-	    : s->esmtp         ? "ESMTP"
-			       : "SMTP");
-}
-
-static void
-put_helo(const struct session *s, char *out, size_t size)
-{
-	const char *helo = s->forward != NULL ? s->forward->helo : s->helo;
-
-	snprintf(out, size, "%s", helo != NULL ? helo : "");
-}
-
-static void
-put_ident(const struct session *s, char *out, size_t size)
-{
-	if (s->forward != NULL)
-		snprintf(out, size, "%s", s->forward->ident);
-	else
-		snprintf(out, size, "%016" PRIX64, s->trace);
-}
-
-static void
-put_source(const struct session *s, char *out, size_t size)
-{
-	if (s->forward != NULL)
-		snprintf(out, size, "%s", s->forward->source);
-	else
-		snprintf(out, size, "%s", s->local ? "LOCAL" : "REMOTE");
-}
-
-static const struct {
-	const char *name;
-	attribute_fn *put;
-} attributes[] = {
-    {"NAME",   put_name  },
-    {"ADDR",   put_addr  },
-    {"PORT",   put_port  },
-    {"PROTO",  put_proto },
-    {"HELO",   put_helo  },
-    {"IDENT",  put_ident },
-    {"SOURCE", put_source},
-};
-
-static int
-put_attribute(const struct proxy_filter *p, size_t i, struct buf *line)
-{
-	char value[300] = "";
-	size_t before = line->n;
-
-	attributes[i].put(p->s, value, sizeof value);
-	if (buf_printf(line, " %s=", attributes[i].name) == 0 &&
-	    (value[0] == '\0' ? buf_puts(line, "[UNAVAILABLE]")
-			      : xtext_encode(str_from(value), line)) == 0)
-		return 0;
-	buf_cut(line, before);
-	return -1;
-}
-
-/* The attributes that fit in a command; false where none is left. */
+/* The next command of what the session's client, or who it speaks for, is; false where none is
+ * left.
+ */
 static bool
 say_xforward(struct proxy_filter *p)
 {
-	struct buf line;
+	const struct session *s = p->s;
+	const struct forward *f = s->forward;
+	unsigned port = f != NULL ? f->port : s->client_port;
+	const char *name = f != NULL ? f->name : s->client_name;
+	char number[8] = "", trace[20];
 
-	buf_init(&line, XFORWARD_MAX);
-	for (; p->attribute < NELEM(attributes); p->attribute++)
-		if ((p->attributes & 1U << p->attribute) != 0 &&
-		    put_attribute(p, p->attribute, &line) == -1 && line.n > 0)
-			break; /* in the next one; one that alone is too long is left out */
-	bool some = line.n > 0;
-	if (some && buf_printf(&p->out, "XFORWARD%s", buf_cstr(&line)) == 0)
-		say(p, 0, STEP_XFORWARD);
-	buf_free(&line);
-	return some;
+	if (port != 0)
+		snprintf(number, sizeof number, "%u", port);
+	snprintf(trace, sizeof trace, "%016" PRIX64, s->trace);
+	const struct xforward x = {
+	    {
+             [XFORWARD_NAME] = strcmp(name, "unknown") != 0 ? name : NULL,
+             [XFORWARD_ADDR] = f != NULL ? f->addr : s->client_addr,
+             [XFORWARD_PORT] = number,
+             [XFORWARD_PROTO] = f != NULL  ? f->proto
+				   : s->esmtp ? "ESMTP"
+					      : "SMTP",
+             [XFORWARD_HELO] = f != NULL ? f->helo : s->helo,
+             [XFORWARD_IDENT] = f != NULL ? f->ident : trace,
+             [XFORWARD_SOURCE] = f != NULL  ? f->source
+				    : s->local ? "LOCAL"
+					       : "REMOTE",
+	     }
+        };
+	if (!xforward_command(&x, p->attributes, &p->attribute, &p->out))
+		return false;
+	say(p, 0, STEP_XFORWARD);
+	return true;
 }
 
 /* --- the envelope --- */
@@ -327,47 +246,18 @@ static void
 say_mail(struct proxy_filter *p)
 {
 	const struct transaction *tx = p->s->tx;
-	static const char *const rets[] = {"", " RET=FULL", " RET=HDRS"};
-	bool dsn = (p->offered & OFFER_DSN) != 0;
-	int rc = buf_printf(&p->out, "MAIL FROM:<%.*s>", STR_ARG(p->sender));
-
-	if (rc == 0 && (p->offered & OFFER_SIZE) != 0)
-		rc = buf_printf(&p->out, " SIZE=%zu", p->head.n + tx->content.n);
-	if (rc == 0 && (p->offered & OFFER_8BITMIME) != 0 && (tx->flags & MAIL_8BITMIME) != 0)
-		rc = buf_puts(&p->out, " BODY=8BITMIME");
-	if (rc == 0 && (tx->flags & MAIL_SMTPUTF8) != 0)
-		rc = buf_puts(&p->out, " SMTPUTF8");
-	if (rc == 0 && (tx->flags & MAIL_REQUIRETLS) != 0)
-		rc = buf_puts(&p->out, " REQUIRETLS");
-	if (rc == 0 && dsn && tx->ret < NELEM(rets))
-		rc = buf_puts(&p->out, rets[tx->ret]);
-	if (rc == 0 && dsn && tx->envid != NULL)
-		rc = buf_printf(&p->out, " ENVID=%s", tx->envid);
-	say(p, rc, STEP_MAIL);
-}
-
-static int
-put_notify(struct buf *out, unsigned notify)
-{
-	static const struct {
-		unsigned bit;
-		const char *word;
-	} words[] = {
-	    {NOTIFY_NEVER,   "NEVER"  },
-	    {NOTIFY_SUCCESS, "SUCCESS"},
-	    {NOTIFY_FAILURE, "FAILURE"},
-	    {NOTIFY_DELAY,   "DELAY"  },
+	const struct command_mail mail = {
+	    .sender = p->sender,
+	    .offered = p->offered,
+	    .size = p->head.n + tx->content.n,
+	    .body_8bit = (tx->flags & MAIL_8BITMIME) != 0,
+	    .smtputf8 = (tx->flags & MAIL_SMTPUTF8) != 0,
+	    .requiretls = (tx->flags & MAIL_REQUIRETLS) != 0,
+	    .ret = tx->ret,
+	    .envid = tx->envid,
 	};
-	const char *before = " NOTIFY=";
 
-	for (size_t i = 0; i < NELEM(words); i++) {
-		if ((notify & words[i].bit) == 0)
-			continue;
-		if (buf_printf(out, "%s%s", before, words[i].word) == -1)
-			return -1;
-		before = ",";
-	}
-	return 0;
+	say(p, command_mail(&mail, &p->out), STEP_MAIL);
 }
 
 static void
@@ -375,14 +265,14 @@ say_rcpt(struct proxy_filter *p)
 {
 	const struct addressee *a = &p->rcpts[p->next];
 	const struct rcpt *r = a->rcpt != NOBODY ? &p->s->tx->rcpts[a->rcpt] : NULL;
-	int rc = buf_printf(&p->out, "RCPT TO:<%s>", a->address);
+	const struct command_rcpt rcpt = {
+	    .address = str_from(a->address),
+	    .offered = p->offered,
+	    .notify = r != NULL ? r->notify : NOTIFY_DEFAULT,
+	    .orcpt = r != NULL ? r->orcpt : NULL,
+	};
 
-	if (rc == 0 && r != NULL && (p->offered & OFFER_DSN) != 0) {
-		rc = put_notify(&p->out, r->notify);
-		if (rc == 0 && r->orcpt != NULL)
-			rc = buf_printf(&p->out, " ORCPT=%s", r->orcpt);
-	}
-	say(p, rc, STEP_RCPT);
+	say(p, command_rcpt(&rcpt, &p->out), STEP_RCPT);
 }
 
 static void
@@ -521,42 +411,17 @@ on_content_answer(struct proxy_filter *p)
 }
 
 static void
-take_xforward(struct proxy_filter *p, struct str words)
-{
-	struct str word;
-
-	p->offered |= OFFER_XFORWARD;
-	while (str_word(&words, " ", &word))
-		for (size_t i = 0; i < NELEM(attributes); i++)
-			if (str_caseis(word, attributes[i].name))
-				p->attributes |= 1U << i;
-}
-
-static void
 take_offers(struct proxy_filter *p)
 {
-	static const struct {
-		const char *word;
-		unsigned offer;
-	} offers[] = {
-	    {"SIZE",       OFFER_SIZE      },
-	    {"8BITMIME",   OFFER_8BITMIME  },
-	    {"SMTPUTF8",   OFFER_SMTPUTF8  },
-	    {"DSN",        OFFER_DSN       },
-	    {"REQUIRETLS", OFFER_REQUIRETLS},
-	};
-	struct str line, word;
+	struct str line, value;
 	size_t offset = 0;
 
 	(void)reply_line(&p->reply, &offset, &line); /* its name */
 	while (reply_line(&p->reply, &offset, &line)) {
-		if (!str_word(&line, " =", &word))
-			continue;
-		for (size_t i = 0; i < NELEM(offers); i++)
-			if (str_caseis(word, offers[i].word))
-				p->offered |= offers[i].offer;
-		if (str_caseis(word, "XFORWARD"))
-			take_xforward(p, line);
+		unsigned bit = esmtp_announced(line, &value);
+		p->offered |= bit;
+		if (bit == ESMTP_XFORWARD)
+			p->attributes |= xforward_offered(value);
 	}
 }
 
@@ -567,9 +432,9 @@ on_hello(struct proxy_filter *p)
 
 	if (p->step == STEP_EHLO)
 		take_offers(p);
-	if ((tx->flags & MAIL_SMTPUTF8) != 0 && (p->offered & OFFER_SMTPUTF8) == 0)
+	if ((tx->flags & MAIL_SMTPUTF8) != 0 && (p->offered & ESMTP_SMTPUTF8) == 0)
 		fail(p, "SMTPUTF8 is required, but was not offered");
-	else if ((tx->flags & MAIL_REQUIRETLS) != 0 && (p->offered & OFFER_REQUIRETLS) == 0)
+	else if ((tx->flags & MAIL_REQUIRETLS) != 0 && (p->offered & ESMTP_REQUIRETLS) == 0)
 		fail(p, "REQUIRETLS is required, but was not offered");
 	else if (!say_xforward(p))
 		say_mail(p);

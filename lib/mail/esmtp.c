@@ -250,6 +250,7 @@ esmtp_announced(struct str line, struct str *value)
 	    {"AUTH",                ESMTP_AUTH               },
 	    {"REQUIRETLS",          ESMTP_REQUIRETLS         },
 	    {"LIMITS",              ESMTP_LIMITS             },
+	    {"XFORWARD",            ESMTP_XFORWARD           },
 	};
 	struct str keyword = STR_EMPTY;
 

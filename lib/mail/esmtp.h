@@ -28,6 +28,7 @@ enum esmtp_extension {
 	ESMTP_AUTH = 1 << 8,
 	ESMTP_REQUIRETLS = 1 << 9,
 	ESMTP_LIMITS = 1 << 10,
+	ESMTP_XFORWARD = 1 << 11,
 };
 
 enum { BODY_NONE, BODY_7BIT, BODY_8BITMIME };

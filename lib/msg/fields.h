@@ -338,6 +338,7 @@ enum dns_status {
 	F(U64, ret, 2)                    \
 	F(U64, recipients, 0)             \
 	F(STR, client_addr, 64)           \
+	F(U64, client_port, 65535)        \
 	F(STR, client_name, MSG_NAME_MAX) \
 	F(STR, helo, MSG_NAME_MAX)        \
 	F(STR, proto, 16)                 \
@@ -497,13 +498,13 @@ enum sign_scheme {
  */
 #define MSG_AUTH_OFFERED_FIELDS(F) F(STR, mechanisms, 512) F(STR, plain, 512)
 /*
- * `initial`: `response` is the initial response (which may be empty). `tls`: the session is
- * encrypted. `certificate`: the verified client certificate's name for EXTERNAL, "" for none.
- * `binding`: tls-exporter or tls-unique data for the -PLUS forms, `binding_type` its name.
+ * Whose accounts are asked is told by the service that the smtpd belongs to, which keeper knows
+ * from master. `initial`: `response` is the initial response (which may be empty). `tls`: the
+ * session is encrypted. `certificate`: the verified client certificate's name for EXTERNAL, "" for
+ * none. `binding`: tls-exporter or tls-unique data for the -PLUS forms, `binding_type` its name.
  */
 #define MSG_AUTH_START_FIELDS(F)   \
 	F(STR, mechanism, 64)      \
-	F(STR, service, 64)        \
 	F(STR, client_addr, 64)    \
 	F(U64, client_port, 65535) \
 	F(STR, server_addr, 64)    \
