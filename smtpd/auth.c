@@ -29,7 +29,6 @@
 #include "smtpd/session.h"
 #include "smtpd/stage.h"
 #include "smtpd/tls.h"
-#include "smtpd/tls.h"
 
 enum { RESPONSE_MAX = 12288, WORDS_MAX = 512 };
 
@@ -503,7 +502,6 @@ exchange_begin(struct session *s)
 	struct buf data = {.max = WORDS_MAX};
 	struct msg_auth_start msg = {
 	    .mechanism = str_from(a->mechanism),
-	    .service = str_from(s->server->service->name),
 	    .client_addr = str_from(s->client_addr),
 	    .client_port = s->client_port,
 	    .tls = is_encrypted(s),
