@@ -54,42 +54,19 @@ static void run(struct session *s);
 
 /* --- timers --- */
 
-/*
- * The timer is moved lazily: it is set again only where the deadline has come nearer, and looks at
- * the deadline when it fires. So a command costs no timer operation.
- */
-static void
-arm(struct session *s)
-{
-	if (s->armed != 0 && s->armed <= s->deadline)
-		return;
-	int64_t left = s->deadline - clock_ms();
-	struct timeval tv = clock_tv(left > 0 ? left : 0);
-	if (evtimer_add(&s->ev_timer, &tv) == -1)
-		fatal("session: no timer");
-	s->armed = s->deadline;
-}
-
 static void
 set_deadline(struct session *s, int64_t ms, expire_fn *expire)
 {
 	s->expire = expire;
-	s->deadline = clock_ms() + ms;
-	arm(s);
+	deadline_set(&s->deadline, ms);
 }
 
 static void
-on_timer(evutil_socket_t fd, short what, void *arg)
+on_deadline(void *arg)
 {
 	struct session *s = arg;
 
-	(void)fd;
-	(void)what;
-	s->armed = 0;
-	if (clock_ms() < s->deadline)
-		arm(s);
-	else
-		s->expire(s);
+	s->expire(s);
 }
 
 static void
@@ -132,9 +109,9 @@ session_earned(struct session *s, size_t octets)
 		session_allow(s, conf->smtpd_timeout);
 		return;
 	}
-	s->deadline += (int64_t)octets * 1000 / conf->smtpd_min_data_rate;
-	if (s->deadline > limit)
-		s->deadline = limit;
+	s->deadline.at += (int64_t)octets * 1000 / conf->smtpd_min_data_rate;
+	if (s->deadline.at > limit)
+		s->deadline.at = limit;
 }
 
 /* --- out --- */
@@ -621,7 +598,7 @@ session_new(struct server *server, int fd, const struct sockaddr_storage *sa)
 	}
 	event_assign(&s->ev_read, server->loop->base, fd, EV_READ | EV_PERSIST, on_readable, s);
 	event_assign(&s->ev_write, server->loop->base, fd, EV_WRITE, on_writable, s);
-	evtimer_assign(&s->ev_timer, server->loop->base, on_timer, s);
+	deadline_init(&s->deadline, server->loop, on_deadline, s);
 	if (sa == NULL || server->conf->smtpd_upstream_proxy_protocol == UPSTREAM_NONE)
 		session_read(s);
 	TAILQ_INSERT_TAIL(&server->sessions, s, link);
@@ -788,7 +765,7 @@ session_free(struct session **sp)
 	haproxy_drop(s);
 	event_del(&s->ev_read);
 	event_del(&s->ev_write);
-	event_del(&s->ev_timer);
+	deadline_clear(&s->deadline);
 	loop_cancel(s->server->loop, &s->flush);
 	loop_cancel(s->server->loop, &s->more);
 	smtpd_tls_end(s);

@@ -12,6 +12,7 @@
 
 #include "lib/base/buf.h"
 #include "lib/base/why.h"
+#include "lib/chan/deadline.h"
 #include "lib/chan/loop.h"
 #include "lib/mail/address.h"
 #include "lib/mail/dotstream.h"
@@ -192,7 +193,7 @@ struct session {
 	char *helo;
 
 	/* in and out */
-	struct event ev_read, ev_write, ev_timer;
+	struct event ev_read, ev_write;
 	struct loop_task flush;
 	struct loop_task more;   /* TLS has more input than was read */
 	struct session_tls *tls; /* NULL: in plain */
@@ -200,7 +201,7 @@ struct session {
 	struct buf in;           /* what could not be taken yet */
 	struct buf out;          /* what has not been written */
 	take_fn *take;           /* who reads the input now */
-	int64_t deadline, armed;
+	struct deadline deadline;
 	expire_fn *expire;
 	bool waiting;  /* for a partner, a full pipe or a penalty's end: no input is taken */
 	bool taking;   /* take() is at work */
