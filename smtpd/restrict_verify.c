@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: ISC */
 /*
  * reject_unverified_sender and reject_unverified_recipient. What is known for good decides at once;
- * what could not be told is refused in the end only, or at once, as the tempfail action says.
+ * what could not be told, and all that a 4yz code refuses, is refused in the end only, or at once,
+ * as the tempfail action says. Texts are Postfix's.
  */
 #include <stdio.h>
 
@@ -58,6 +59,9 @@ verify(struct judge *j, const struct side *side, const char *address, const char
 	case VERIFY_DELIVERABLE:
 		return VERDICT_DUNNO;
 	case VERIFY_UNDELIVERABLE:
+		if (side->reject_code < 500)
+			return put_off(
+			    j, side, side->reject_code, said, "unverified address: ", text);
 		return judge_refuse(j, (int)side->reject_code, side->code,
 		    "<%s>: %s rejected: undeliverable address: %.250s", said, side->class, text);
 	case VERIFY_UNKNOWN:

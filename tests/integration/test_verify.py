@@ -4,12 +4,13 @@
 import os
 import re
 import signal
+import sys
 import threading
 import time
 
 import pytest
 
-from conftest import Suite, USERS, free_port, message, wait_until
+from conftest import TOP, Suite, USERS, free_port, message, root_only, wait_until
 
 SENDER = "a@source.example"
 
@@ -265,7 +266,7 @@ def test_a_restart_keeps_results(server):
     try:
         assert ask(suite, "ok@far.example").startswith("250")
         reply = ask(suite, "gone@far.example")
-        assert reply.startswith("450 4.1.1 <gone@far.example>: Recipient address rejected: undeliverable address: host "), reply
+        assert reply.startswith("450 4.1.1 <gone@far.example>: Recipient address rejected: unverified address: host "), reply
         time.sleep(1.5)  # limiter writes every second
         suite.stop()
         suite.start_again()
@@ -282,7 +283,7 @@ def test_no_negative_cache_and_no_wait(suite, server):
                 "address_verify_negative_cache = no", "unverified_recipient_reject_reason = ask your postmaster")
     for n in (1, 2):
         assert ask(suite, "gone@far.example") == \
-            "450 4.1.1 <gone@far.example>: Recipient address rejected: undeliverable address: ask your postmaster"
+            "450 4.1.1 <gone@far.example>: Recipient address rejected: unverified address: ask your postmaster"
         assert len(probes(hop)) == n
     suite.configure(address_verify_poll_count="1", unverified_recipient_tempfail_action="defer", unverified_recipient_reject_reason="")
     reply = ask(suite, "first@far.example")
@@ -359,13 +360,55 @@ def test_two_that_verify_each_other(delay):
             t.join(60)
         assert len(replies) == 2 and all(r.startswith("250") for r in replies), replies
         for s, name, other, theirs in pair:
-            assert re.match(r"450 4\.1\.7 .* undeliverable address: host", ask(s, f"{user}@{name}", f"nobody-here@{theirs}"))
+            assert re.match(r"450 4\.1\.7 .* unverified address: host", ask(s, f"{user}@{name}", f"nobody-here@{theirs}"))
             s.wait_empty()
             assert len(re.findall(r"status=(un)?deliverable", s.log())) <= 3, s.log()
             assert not re.search(r"status=(sent|bounced|deferred)", s.log())
     finally:
         for s in started:
             s.end()
+
+
+POSTFIX = """
+myhostname = mx.post.example
+myorigin = post.example
+relay_domains = post.example
+relay_recipient_maps = inline:{{bob@post.example=x}}
+transport_maps = inline:{{king.example=smtp:[127.0.0.1]:{port}, {{post.example=discard:}}}}
+smtpd_delay_reject = {delay}
+smtpd_sender_restrictions = reject_unverified_sender
+unverified_sender_reject_code = {code}
+address_verify_map =
+address_verify_poll_delay = 1s
+"""
+
+
+@root_only
+@pytest.mark.parametrize("delay,code", [("yes", 450), ("no", 550)])
+def test_postfix_and_we_verify_each_other(suite, tmp_path, delay, code):
+    """The real Postfix: both answer each other's probes, and say the same of what they find."""
+    sys.path.append(f"{TOP}/bench")
+    import lib
+    for folder in (tmp_path, *list(tmp_path.parents)[:2]):
+        os.chmod(folder, 0o755)
+    other = lib.Postfix(str(tmp_path), None, lib.Peers(), main=POSTFIX.format(port=suite.port, delay=delay, code=code))
+    try:
+        suite.start("myhostname = mx.king.example", "myorigin = king.example", "mydestination = king.example", f"smtpd_delay_reject = {delay}",
+                    "smtpd_sender_restrictions = reject_unverified_sender", f"unverified_sender_reject_code = {code}",
+                    f"transport_maps = inline:{{post.example=smtp:[127.0.0.1]:{other.port}}}")
+        user = f"{USERS[0]}@king.example"
+        assert ask(suite, user, "bob@post.example").startswith("250")
+        assert ask(suite, "bob@post.example", user, other.port).startswith("250")
+        ours = ask(suite, user, "nobody-here@post.example")
+        theirs = ask(suite, "bob@post.example", "nobody-here@king.example", other.port)
+        assert ours.replace("@post", "@king").replace("relay recipient", "local recipient") == theirs
+        assert theirs.startswith(f"{code} ")
+        assert ask(suite, user, "double-bounce@post.example").startswith("250")
+        assert ask(suite, "bob@post.example", "double-bounce@king.example", other.port).startswith("250")
+        suite.wait_empty()
+        assert len(re.findall("status=(un)?deliverable", suite.log())) == 3
+    finally:
+        other.stop()
 
 
 def test_mail_to_the_prober_is_thrown_away(suite):
