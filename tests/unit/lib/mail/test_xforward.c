@@ -2,6 +2,7 @@
 /* XFORWARD commands: what is offered, what fits, what is not known. */
 #include "tests/unit/test.h"
 
+#include <stdlib.h>
 #include <string.h>
 
 #include "lib/base/buf.h"
@@ -77,7 +78,7 @@ test_lengths(void **state)
 		assert_true(str_starts(line, STR("XFORWARD ")));
 		n++;
 	}
-	assert_int_equal(n, 2);
+	assert_int_equal(n, 3);
 	assert_non_null(strstr(said, "SOURCE="));
 	assert_null(strstr(said, "IDENT="));
 	free(said);
