@@ -93,7 +93,7 @@ session_close(struct session *s)
 	s->d = NULL;
 	event_del(&s->ev_read);
 	event_del(&s->ev_write);
-	event_del(&s->ev_timer);
+	deadline_clear(&s->deadline);
 	close(s->fd);
 	s->remote->nsessions--;
 	loop_defer(s->remote->loop, &s->task);
@@ -175,23 +175,12 @@ session_quit_oldest(struct remote *remote)
 	return true;
 }
 
-/* --- timers: moved lazily, as they are never early --- */
+/* --- deadlines --- */
 
 static void
-arm(struct session *s)
+on_deadline(void *arg)
 {
-	if (s->armed != 0 && s->armed <= s->deadline)
-		return;
-	int64_t left = s->deadline - clock_ms();
-	struct timeval tv = clock_tv(left > 0 ? left : 0);
-	if (evtimer_add(&s->ev_timer, &tv) == -1)
-		fatal("session: no timer");
-	s->armed = s->deadline;
-}
-
-static void
-expire(struct session *s)
-{
+	struct session *s = arg;
 	struct why why;
 
 	if (s->stage == STAGE_IDLE) {
@@ -203,26 +192,11 @@ expire(struct session *s)
 	session_fail(s, &why);
 }
 
-static void
-on_timer(evutil_socket_t fd, short what, void *arg)
-{
-	struct session *s = arg;
-
-	(void)fd;
-	(void)what;
-	s->armed = 0;
-	if (clock_ms() < s->deadline)
-		arm(s);
-	else
-		expire(s);
-}
-
 void
 session_enter(struct session *s, enum stage stage)
 {
 	s->stage = stage;
-	s->deadline = clock_ms() + stage_timeout(s);
-	arm(s);
+	deadline_set(&s->deadline, stage_timeout(s));
 }
 
 /* --- out --- */
@@ -548,7 +522,7 @@ session_new(struct delivery *d, int fd, const struct host_address *a)
 	buf_init(&s->out, OUT_MAX);
 	event_assign(&s->ev_read, s->remote->loop->base, fd, EV_READ | EV_PERSIST, on_readable, s);
 	event_assign(&s->ev_write, s->remote->loop->base, fd, EV_WRITE, on_writable, s);
-	evtimer_assign(&s->ev_timer, s->remote->loop->base, on_timer, s);
+	deadline_init(&s->deadline, s->remote->loop, on_deadline, s);
 	if (event_add(&s->ev_read, NULL) == -1)
 		fatal("session: no event");
 	s->remote->nsessions++;

@@ -8,6 +8,7 @@
 #define REMOTE_SESSION_H
 
 #include "lib/base/attr.h"
+#include "lib/chan/deadline.h"
 #include "lib/mail/dotstream.h"
 #include "remote/remote.h"
 
@@ -34,9 +35,9 @@ struct session {
 	struct remote *remote;
 	struct delivery *d; /* whose transaction it is; NULL: nobody's */
 	int fd;
-	struct event ev_read, ev_write, ev_timer;
+	struct event ev_read, ev_write;
 	struct loop_task task; /* flushing, or freeing once `closed` */
-	int64_t deadline, armed;
+	struct deadline deadline;
 	bool closed;
 	char *key;                  /* of the pool */
 	char name[HOST_MAX + 110];  /* "mail.example[192.0.2.1]" */
