@@ -178,18 +178,23 @@ end_failed(struct session *s)
 		session_resume(s);
 }
 
-/* The message as it will be delivered, where that is not what we have sent. */
+/* The message as it will be delivered, where that is not what we have sent: in memory there is no
+ * more of it than cleanup may hold. */
 static void
 take_shown(struct session *s, struct str bytes)
 {
+	const struct conf_common *conf = &s->server->conf->common;
 	struct transaction *tx = s->tx;
 
 	if (!tx->shown)
 		buf_free(&tx->content);
 	tx->shown = true;
-	tx->content.max = SIZE_MAX / 2; /* cleanup's bounds hold */
-	if (buf_str(&tx->content, bytes) == -1)
-		panic("submit: content beyond all bounds");
+	tx->content.max = (size_t)conf->message_size_limit + 2 * (size_t)conf->header_size_limit;
+	if (buf_str(&tx->content, bytes) == 0)
+		return;
+	log_warning("cleanup shows more of a message than there can be");
+	fail_temp(s, "Error: queue file write error");
+	end_failed(s);
 }
 
 /* cleanup's answer; one that refuses may come before the content's end. */
