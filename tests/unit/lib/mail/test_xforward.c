@@ -11,15 +11,17 @@
 #include "lib/mail/xforward.h"
 #include "lib/msg/fields.h"
 
-static const struct xforward client = {{
-    [XFORWARD_NAME] = "c.example",
-    [XFORWARD_ADDR] = "2001:db8::1",
-    [XFORWARD_PORT] = "4711",
-    [XFORWARD_PROTO] = "ESMTP",
-    [XFORWARD_HELO] = "a b+c=\r\n",
-    [XFORWARD_IDENT] = "",
-    [XFORWARD_SOURCE] = NULL,
-}};
+static const struct xforward client = {
+    {
+     [XFORWARD_NAME] = "c.example",
+     [XFORWARD_ADDR] = "2001:db8::1",
+     [XFORWARD_PORT] = "4711",
+     [XFORWARD_PROTO] = "ESMTP",
+     [XFORWARD_HELO] = "a b+c=\r\n",
+     [XFORWARD_IDENT] = "",
+     [XFORWARD_SOURCE] = NULL,
+     }
+};
 
 /* All commands, a line each. */
 static char *
@@ -40,10 +42,10 @@ test_rows(void **state)
 	static const struct row {
 		const char *offered, *said;
 	} rows[] = {
-	    {"",		   ""						     },
-	    {"NONSENSE",           ""						     },
+	    {"",		   ""							},
+	    {"NONSENSE",           ""							},
 	    {"NAME addr PORT",     "XFORWARD NAME=c.example ADDR=IPV6:2001:db8::1 PORT=4711|"},
-	    {"PROTO HELO",	 "XFORWARD PROTO=ESMTP HELO=a+20b+2Bc+3D+0D+0A|"	   },
+	    {"PROTO HELO",         "XFORWARD PROTO=ESMTP HELO=a+20b+2Bc+3D+0D+0A|"           },
 	    {"IDENT SOURCE OTHER", "XFORWARD IDENT=[UNAVAILABLE] SOURCE=[UNAVAILABLE]|"      },
 	};
 
@@ -88,14 +90,10 @@ static void
 test_envelope(void **state)
 {
 	const unsigned all = ESMTP_SIZE | ESMTP_8BITMIME | ESMTP_DSN;
-	struct command_mail m = {.sender = STR("a@x"),
-	    .size = 7,
-	    .body_8bit = true,
-	    .ret = RET_HDRS,
-	    .envid = "q"};
-	struct command_rcpt r = {.address = STR("b@y"),
-	    .notify = NOTIFY_SUCCESS | NOTIFY_DELAY,
-	    .original = "o+p@y"};
+	struct command_mail m = {
+	    .sender = STR("a@x"), .size = 7, .body_8bit = true, .ret = RET_HDRS, .envid = "q"};
+	struct command_rcpt r = {
+	    .address = STR("b@y"), .notify = NOTIFY_SUCCESS | NOTIFY_DELAY, .original = "o+p@y"};
 	struct buf out;
 
 	(void)state;
