@@ -415,6 +415,9 @@ done(struct session_tls *st)
 		metric_add(METRIC_TLS_RESUMED, 1);
 	log_done(s, st->facts);
 	read_on(s);
+	/* OpenSSL reads ahead: what came in one piece with the handshake's end has left the socket.
+	 */
+	loop_defer(s->server->loop, &s->more);
 	session_secured(s);
 }
 

@@ -124,3 +124,33 @@ def test_the_other_tests_follow_the_handshake(wrapped):
     s = connect(suite, "127.0.0.7")
     assert re.match(r"554 5\.7\.1 .*go away", s.greeting), s.greeting
     s.close()
+
+
+@pytest.mark.parametrize("version", [ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3])
+def test_words_behind_the_handshake_in_one_segment(wrapped, version):
+    """What comes along with the client's last octets of the handshake has been read with them, and is answered at once."""
+    suite = wrapped()
+    for _ in range(5):
+        with socket.create_connection(("127.0.0.1", suite.port), 10) as raw:
+            plain = raw.makefile("rb")
+            plain.readline()
+            raw.sendall(b"STARTTLS\r\n")
+            assert plain.readline().startswith(b"220")
+            incoming, outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
+            tls = context(minimum_version=version, maximum_version=version).wrap_bio(incoming, outgoing)
+            while True:
+                try:
+                    tls.do_handshake()
+                    break
+                except ssl.SSLWantReadError:
+                    raw.sendall(outgoing.read())
+                    incoming.write(raw.recv(65536))
+            tls.write(b"EHLO c.example\r\n")
+            raw.sendall(outgoing.read())
+            said = b""
+            while not re.search(rb"^250 .*\r\n", said, re.M):
+                incoming.write(raw.recv(65536))
+                try:
+                    said += tls.read(65536)
+                except ssl.SSLWantReadError:
+                    pass
