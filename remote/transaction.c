@@ -41,15 +41,6 @@ is_probe(const struct session *s)
 
 /* --- what the server must be able to do --- */
 
-static bool
-ascii(const char *text)
-{
-	for (; *text != '\0'; text++)
-		if ((unsigned char)*text >= 0x80)
-			return false;
-	return true;
-}
-
 /* Whether the message cannot go without SMTPUTF8 (RFC 6531 3.2): UTF-8 in its envelope or header.
  */
 static bool
@@ -57,10 +48,10 @@ needs_smtputf8(const struct session *s)
 {
 	const struct delivery *d = s->d;
 
-	if (!ascii(d->sender))
+	if (!str_ascii(str_from(d->sender)))
 		return true;
 	for (size_t i = 0; i < s->nrcpts; i++)
-		if (!ascii(s->rcpts[i]->address))
+		if (!str_ascii(str_from(s->rcpts[i]->address)))
 			return true;
 	return (d->flags & MAIL_SMTPUTF8) != 0 && (d->facts & FACT_8BIT_HEADER) != 0;
 }

@@ -219,3 +219,12 @@ str_distance(struct str a, struct str b)
 	}
 	return row[b.n];
 }
+
+bool
+str_ascii(struct str s)
+{
+	for (size_t i = 0; i < s.n; i++)
+		if ((unsigned char)s.p[i] >= 0x80)
+			return false;
+	return true;
+}

@@ -73,4 +73,7 @@ bool str_copy(char *dst, size_t size, struct str s);
 /* How many letters must be typed otherwise (Levenshtein); 128 where one is longer than 127. */
 size_t str_distance(struct str a, struct str b);
 
+/* Whether it has no octet over 127. */
+bool str_ascii(struct str s);
+
 #endif

@@ -54,22 +54,13 @@ put_notify(struct buf *out, unsigned notify)
 	return 0;
 }
 
-static bool
-ascii(const char *text)
-{
-	for (; *text != '\0'; text++)
-		if ((unsigned char)*text >= 0x80)
-			return false;
-	return true;
-}
-
 static int
 put_orcpt(const struct command_rcpt *r, struct buf *out)
 {
 	if (r->orcpt != NULL && r->orcpt[0] != '\0')
 		return buf_printf(out, " ORCPT=%s", r->orcpt);
 	if (r->original == NULL || r->notify == NOTIFY_DEFAULT || r->notify == NOTIFY_NEVER ||
-	    !ascii(r->original))
+	    !str_ascii(str_from(r->original)))
 		return 0;
 	return buf_puts(out, " ORCPT=rfc822;") == -1 ? -1
 						     : xtext_encode(str_from(r->original), out);

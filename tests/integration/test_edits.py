@@ -212,10 +212,11 @@ def test_notifications_are_not_checked(suite, sink, table):
 # --- filters and copies ---
 
 class Filter:
-    """An after-queue filter: takes each message by SMTP and gives it back to another port, with a line more."""
+    """An after-queue filter: takes each message by SMTP and gives it back to another port, with a line more. `offers`: attributes of
+    XFORWARD, answered with `answer`; what it was told it passes on where `tells` says so."""
 
-    def __init__(self, back):
-        self.back, self.said = back, []
+    def __init__(self, back, offers="NAME ADDR PROTO HELO PORT IDENT SOURCE", answer="250 2.0.0 Ok", tells=False):
+        self.back, self.offers, self.answer, self.tells, self.said = back, offers, answer, tells, []
         self.listener = socket.create_server(("127.0.0.1", 0))
         self.port = self.listener.getsockname()[1]
         threading.Thread(target=self.accept, daemon=True).start()
@@ -228,6 +229,19 @@ class Filter:
                 return
             threading.Thread(target=self.talk, args=(s,), daemon=True).start()
 
+    def give_back(self, told, sender, rcpts, data):
+        try:
+            with smtplib.SMTP("127.0.0.1", self.back, local_hostname="filter.example", timeout=10) as c:
+                c.ehlo()
+                for command in told if self.tells else []:
+                    code, text = c.docmd(command)
+                    if code != 250:
+                        return f"451 4.3.0 {command}: {code} {text.decode()}"[:200]
+                c.sendmail(sender, rcpts, b"X-Filtered: yes\r\n" + data)
+            return "250 2.0.0 given back"
+        except smtplib.SMTPException as e:
+            return f"451 4.3.0 {e!r}"[:200]
+
     def talk(self, s):
         f = s.makefile("rwb")
 
@@ -235,12 +249,16 @@ class Filter:
             f.write(text.encode() + b"\r\n")
             f.flush()
         reply("220 filter.example ESMTP")
-        sender, rcpts = "", []
+        sender, rcpts, told = "", [], []
         while line := f.readline().decode().strip():
             self.said.append(line)
             verb = line.split(" ")[0].upper()
             if verb == "EHLO":
-                reply("250-filter.example\r\n250-XFORWARD NAME ADDR PROTO HELO PORT IDENT SOURCE\r\n250 8BITMIME")
+                reply("250-filter.example\r\n250-PIPELINING\r\n" + (f"250-XFORWARD {self.offers}\r\n" if self.offers else "") + "250 8BITMIME")
+            elif verb == "XFORWARD":
+                if self.answer.startswith("250"):
+                    told.append(line)
+                reply(self.answer)
             elif verb == "MAIL":
                 sender, rcpts = re.search("<(.*?)>", line).group(1), []
                 reply("250 ok")
@@ -252,12 +270,8 @@ class Filter:
                 data = b""
                 while (part := f.readline()) not in (b".\r\n", b""):
                     data += part[1:] if part.startswith(b".") else part
-                try:
-                    with smtplib.SMTP("127.0.0.1", self.back, local_hostname="filter.example", timeout=10) as c:
-                        c.sendmail(sender, rcpts, b"X-Filtered: yes\r\n" + data)
-                    reply("250 2.0.0 given back")
-                except smtplib.SMTPException as e:
-                    reply(f"451 4.3.0 {e!r}"[:200])
+                reply(self.give_back(told, sender, rcpts, data))
+                told = []
             elif verb == "QUIT":
                 reply("221 bye")
                 return

@@ -1,9 +1,6 @@
 # SPDX-License-Identifier: ISC
 """An after-queue filter is told who the original client was, and says so when it gives the mail back."""
 
-import re
-import smtplib
-
 import pytest
 
 from test_edits import Filter
@@ -13,60 +10,12 @@ BACK = [("submission", s) for s in ["content_filter = ", "receive_override_optio
                                     "smtpd_sasl_auth_enable = no", "smtpd_authorized_xforward_hosts = 127.0.0.0/8"]]
 
 
-class Forwarding(Filter):
-    """Passes on what it was told (`offers`), as a filter that knows XFORWARD does."""
-
-    def __init__(self, back, offers="NAME ADDR PROTO HELO PORT IDENT SOURCE", answer="250 2.0.0 Ok"):
-        super().__init__(back)
-        self.offers, self.answer = offers, answer
-
-    def talk(self, s):
-        f = s.makefile("rwb")
-
-        def reply(text):
-            f.write(text.encode() + b"\r\n")
-            f.flush()
-        reply("220 filter.example ESMTP")
-        sender, rcpts, told = "", [], []
-        while line := f.readline().decode().strip():
-            self.said.append(line)
-            verb = line.split(" ")[0].upper()
-            if verb == "EHLO":
-                reply(f"250-filter.example\r\n250-PIPELINING\r\n250-XFORWARD {self.offers}\r\n250 8BITMIME" if self.offers else "250 filter.example")
-            elif verb == "XFORWARD":
-                if self.answer.startswith("250"):
-                    told.append(line)
-                reply(self.answer)
-            elif verb == "MAIL":
-                sender, rcpts = re.search("<(.*?)>", line).group(1), []
-                reply("250 ok")
-            elif verb == "RCPT":
-                rcpts.append(re.search("<(.*?)>", line).group(1))
-                reply("250 ok")
-            elif verb == "DATA":
-                reply("354 go on")
-                data = b""
-                while (part := f.readline()) not in (b".\r\n", b""):
-                    data += part[1:] if part.startswith(b".") else part
-                with smtplib.SMTP("127.0.0.1", self.back, local_hostname="filter.example", timeout=10) as c:
-                    c.ehlo()
-                    for command in told:
-                        assert c.docmd(command)[0] == 250, command
-                    c.sendmail(sender, rcpts, data)
-                told = []
-                reply("250 2.0.0 given back")
-            else:
-                reply("250 ok")
-                if verb == "QUIT":
-                    return
-
-
 @pytest.fixture
 def start(suite, sink):
     made = []
 
     def make(*settings, **kw):
-        f = Forwarding(suite.submission_port, **kw)
+        f = Filter(suite.submission_port, tells=True, **kw)
         made.append(f)
         hop = sink()
         suite.start(f"content_filter = smtp:[127.0.0.1]:{f.port}", f"relayhost = [127.0.0.1]:{hop.port}", *settings, services=BACK)

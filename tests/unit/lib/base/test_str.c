@@ -92,11 +92,22 @@ a_copy_fits_or_is_empty(void **state)
 	assert_string_equal(room, "");
 }
 
+static void
+ascii_has_seven_bits(void **state)
+{
+	(void)state;
+	assert_true(str_ascii(STR_EMPTY));
+	assert_true(str_ascii(STR("a\0\x7f")));
+	assert_false(str_ascii(STR("a\xc3\xa9")));
+	assert_true(str_ascii(str_sub(STR("a\x80"), 0, 1)));
+}
+
 int
 main(void)
 {
 	const struct CMUnitTest tests[] = {
 	    cmocka_unit_test(numbers_are_strict),
+	    cmocka_unit_test(ascii_has_seven_bits),
 	    cmocka_unit_test(words_are_cut_at_separators),
 	    cmocka_unit_test(a_nul_is_no_separator),
 	    cmocka_unit_test(comparisons_know_lengths),
