@@ -38,8 +38,8 @@ void settings_access_tables(struct config *config, struct buf *out);
  */
 void settings_remote_tables(struct config *config, struct buf *out);
 
-/* Items "{service type path}" of the smtpd services that offer AUTH: what sasl_services of keeper is
- * made of. */
+/* Items "{service type path}" of the smtpd services that offer AUTH: what sasl_services of keeper
+ * is made of. */
 void settings_sasl_services(struct config *config, struct buf *out);
 
 /* Missing, unreadable and mismatching certificate files of smtpd's services, and those that expire
