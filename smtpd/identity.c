@@ -274,6 +274,8 @@ authorities_take(struct identities *all)
 	}
 }
 
+static void authorities_ask(struct identities *all);
+
 static void
 on_authorities(void *arg, const struct chan_head *head, union msg_any *msg)
 {
@@ -287,6 +289,8 @@ on_authorities(void *arg, const struct chan_head *head, union msg_any *msg)
 	if (msg != NULL && head->type == MSG_DONE)
 		authorities_take(all);
 	buf_free(&all->authorities);
+	if (msg == NULL) /* the successor may have come before this one's end was seen */
+		authorities_ask(all);
 }
 
 static void
@@ -361,6 +365,7 @@ identities_keeper_gone(struct identities *all)
 
 	while (map_next(all->certs, &cursor, NULL, &value))
 		((struct certs *)value)->stale = true;
+	authorities_ask(all);
 }
 
 void
