@@ -7,6 +7,7 @@ import json
 import mailbox
 import os
 import pwd
+import random
 import re
 import shutil
 import signal
@@ -21,16 +22,57 @@ import pytest
 TOP = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 BUILD = os.environ.get("KP_BUILD", f"{TOP}/build")
 IS_ROOT = os.geteuid() == 0
-USERS = ["kptest1", "kptest2"] if IS_ROOT else [pwd.getpwuid(os.geteuid()).pw_name]
+SLOT = int(os.environ.get("KP_SLOT", "0"))  # scripts/test runs files beside each other: each slot has users and ports of its own
+USERS = [f"kptest{2 * SLOT + 1}", f"kptest{2 * SLOT + 2}"] if IS_ROOT else [pwd.getpwuid(os.geteuid()).pw_name]
 USERS_COMMENT = "kingpost integration tests"
 
 root_only = pytest.mark.skipif(not IS_ROOT, reason="needs root")
 
 
+def is_sanitized():
+    """A sanitizer's memory is another one: what was freed stays, and much is mapped."""
+    try:
+        with open(f"{BUILD}/smtpd/smtpd", "rb") as f:
+            return b"__asan_init" in f.read()
+    except OSError:
+        return False
+
+
+SANITIZED = is_sanitized()
+
+
+def of_release(test):
+    """Tests that look at memory; scripts/test runs them on the release build."""
+    return pytest.mark.release(pytest.mark.skipif(SANITIZED, reason="on the release build")(test))
+
+
+def pytest_configure(config):
+    config.addinivalue_line("markers", "release: looks at memory, and needs a build without sanitizers")
+
+
+def ports():
+    """Below those that the kernel gives to clients (ip_local_port_range), none twice; each run of tests begins somewhere else."""
+    first = 10000 + SLOT % 4 * 5000
+    end = first + 5000
+    start = random.randrange(first, end)
+    while True:
+        yield from range(start, end)
+        start = first
+
+
+PORTS = ports()
+
+
 def free_port():
-    with socket.socket() as s:
-        s.bind(("127.0.0.1", 0))
-        return s.getsockname()[1]
+    for port in PORTS:
+        with socket.socket() as s, socket.socket() as any_address:
+            try:
+                s.bind(("127.0.0.1", port))
+                s.close()
+                any_address.bind(("", port))
+            except OSError:
+                continue
+            return port
 
 
 def wait_until(condition, seconds=15, what="the condition", every=0.05):

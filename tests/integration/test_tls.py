@@ -14,7 +14,7 @@ import time
 
 import pytest
 
-from conftest import Suite, free_port, message, root_only, wait_until
+from conftest import Suite, free_port, message, of_release, root_only, wait_until
 
 
 def openssl(*args, **kw):
@@ -542,8 +542,7 @@ def holds(pid, secrets):
 
 
 @root_only
-@pytest.mark.skipif("test" in os.path.basename(os.environ.get("KP_BUILD", "")) or "san" in os.path.basename(os.environ.get("KP_BUILD", "")),
-                    reason="a sanitizer's memory is too large to be read")
+@of_release
 def test_no_smtpd_ever_holds_a_key(server):
     secrets = {f"{k} {n}": v for k in ("rsa", "ec", "one", "two") for n, v in numbers(server.certs.path(f"{k}.key")).items()}
     assert len(secrets) == 2 * 3 + 2
@@ -567,8 +566,7 @@ def rss(pid):
         return int(re.search(r"^Private_Dirty:\s+(\d+)", f.read(), re.M).group(1)) * 1024
 
 
-@pytest.mark.skipif("test" in os.path.basename(os.environ.get("KP_BUILD", "")) or "san" in os.path.basename(os.environ.get("KP_BUILD", "")),
-                    reason="a sanitizer's memory is another one")
+@of_release
 def test_memory_of_idle_sessions(server):
     s, idle = Suite(), []
     try:
