@@ -459,7 +459,6 @@ dovecot_free(struct dovecot **dp)
 	*dp = NULL;
 	buf_free(&d->names);
 	buf_free(&d->plain);
-	free(d->backend->path);
 	free(d);
 }
 
