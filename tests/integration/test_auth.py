@@ -19,7 +19,7 @@ import time
 
 import pytest
 
-from conftest import IS_ROOT, USERS, Suite, root_only, wait_until
+from conftest import IS_ROOT, USERS, Suite, free_port, root_only, wait_until
 from test_tls import Certificates, context, starttls
 
 PASSWORD = "tr0ub4dor & 3 horses"
@@ -317,7 +317,7 @@ def test_options_filter_exceptions_and_old_clients(suite):
         ("submission", "smtpd_sasl_auth_enable = yes"), ("submission", "smtpd_tls_auth_only = no"), ("submission", "broken_sasl_auth_clients = yes"),
         ("submission", "smtpd_sasl_mechanism_filter = !SCRAM-SHA-1, static:rest"), ("submission", "smtpd_sasl_authenticated_header = yes"),
         ("submission", "smtpd_sasl_security_options = noanonymous, noplaintext"),
-        ("other", "program = smtpd"), ("other", f"listen = 127.0.0.1:{(port := suite.port + 1)}"), ("other", "smtpd_sasl_auth_enable = yes"),
+        ("other", "program = smtpd"), ("other", f"listen = 127.0.0.1:{(port := free_port())}"), ("other", "smtpd_sasl_auth_enable = yes"),
         ("other", "smtpd_tls_auth_only = no"), ("other", PLAIN), ("other", "smtpd_sasl_exceptions_networks = 127.0.0.0/8")])
     suite.kingpost("user", "add", "ann", input=PASSWORD + "\n")
     c = Line(suite.submission_port)
