@@ -234,6 +234,7 @@ class Postfix:
 
 
 SMTPD_CONF = """
+smtp limit max-mails 1000000
 pki bench cert "{cert}"
 pki bench key "{key}"
 listen on 127.0.0.1 port {port} tls pki bench hostname host.example
