@@ -167,13 +167,6 @@ transaction_expire_idle(struct cleanup *c)
 	}
 }
 
-void
-transaction_drop_all(struct cleanup *c)
-{
-	while (!TAILQ_EMPTY(&c->transactions))
-		transaction_free(TAILQ_FIRST(&c->transactions));
-}
-
 /* --- the beginning --- */
 
 /* Room for the message and for what is under way besides: asked of the file system once a second.

@@ -32,7 +32,4 @@ void transaction_expire_idle(struct cleanup *c);
 /* Goes on where nothing is missing any more: content whole, all questions answered. May free it. */
 void transaction_proceed(struct transaction *t);
 
-/* Frees all: at the process's end. */
-void transaction_drop_all(struct cleanup *c);
-
 #endif

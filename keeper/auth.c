@@ -85,7 +85,6 @@ exchange_free(struct exchange *x)
 	free(x->binding_type);
 	free(x->login);
 	free(x->granted);
-	free(x->refused);
 	free(x);
 }
 
@@ -224,13 +223,6 @@ exchange_ok_after(struct exchange *x, struct str data, struct str login)
 	exchange_challenge(x, data);
 }
 
-void
-exchange_fail_after(struct exchange *x, struct str data, const char *reason)
-{
-	x->refused = xstrdup(reason);
-	exchange_challenge(x, data);
-}
-
 /* --- messages --- */
 
 static void
@@ -293,8 +285,6 @@ on_auth_response(struct chan *ch, const struct chan_head *head, union msg_any *m
 		exchange_fail(x, "an answer where none belongs");
 	else if (x->granted != NULL)
 		exchange_ok(x, str_from(x->granted));
-	else if (x->refused != NULL)
-		exchange_fail(x, x->refused);
 	else if (++x->rounds > ROUNDS_MAX)
 		exchange_fail(x, "too many rounds");
 	else

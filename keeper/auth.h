@@ -69,7 +69,6 @@ struct exchange {
 
 	char *login;   /* claimed */
 	char *granted; /* it has passed: only the answer to the last challenge is to come */
-	char *refused; /* it has failed: as above; the reason */
 
 	/* the mechanism's */
 	Gsasl_session *sasl;
@@ -102,7 +101,6 @@ void exchange_fail(struct exchange *x, const char *reason);
 void exchange_fail_temp(struct exchange *x, const char *reason);
 /* One more challenge that a client answers with nothing, and then the decision. */
 void exchange_ok_after(struct exchange *x, struct str data, struct str login);
-void exchange_fail_after(struct exchange *x, struct str data, const char *reason);
 /* Who the client says it is. */
 void exchange_claim(struct exchange *x, struct str login);
 

@@ -426,12 +426,3 @@ const struct chan_rule agents_spawn_rules[] = {
     {MSG_SPAWN_EXIT, on_spawn_exit},
     {MSG_NONE,       NULL         },
 };
-
-void
-agents_close(struct local *l)
-{
-	struct agent *a;
-
-	while ((a = TAILQ_FIRST(&l->agents)) != NULL)
-		agent_free(&a);
-}

@@ -50,6 +50,5 @@ void agent_renew(struct local *l, const struct agent_user *who);
 extern const struct chan_rule agents_spawn_rules[];
 
 void agents_init(struct local *l);
-void agents_close(struct local *l);
 
 #endif

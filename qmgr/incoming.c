@@ -711,10 +711,3 @@ incoming_tick(struct qmgr *q)
 	if (q->new_unread)
 		look_at_new(q);
 }
-
-void
-incoming_finish(struct qmgr *q)
-{
-	while (!LIST_EMPTY(&q->segments))
-		segment_ref_free(q, LIST_FIRST(&q->segments));
-}

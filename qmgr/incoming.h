@@ -30,6 +30,5 @@ void incoming_before_sync(struct qmgr *q);
 void incoming_results_synced(struct qmgr *q);
 
 void incoming_tick(struct qmgr *q);
-void incoming_finish(struct qmgr *q);
 
 #endif

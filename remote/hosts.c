@@ -422,12 +422,3 @@ address_port(const struct sockaddr_storage *sa)
 	return ntohs(sa->ss_family == AF_INET6 ? ((const struct sockaddr_in6 *)sa)->sin6_port
 					       : ((const struct sockaddr_in *)sa)->sin_port);
 }
-
-void
-address_show(const struct host_address *a, char *out, size_t size)
-{
-	char ip[INET6_ADDRSTRLEN];
-
-	address_numeric(&a->sa, ip);
-	snprintf(out, size, "%s[%s]:%u", a->name, ip, address_port(&a->sa));
-}

@@ -26,8 +26,7 @@ void hosts_find(struct delivery *d);
 void finder_free(struct finder **fp);
 void hosts_free(struct hosts **hp);
 
-/* "mail.example[192.0.2.1]:25" and "192.0.2.1". */
-void address_show(const struct host_address *a, char *out, size_t size);
+/* "192.0.2.1" */
 void address_numeric(const struct sockaddr_storage *sa, char out[static INET6_ADDRSTRLEN]);
 unsigned address_port(const struct sockaddr_storage *sa);
 

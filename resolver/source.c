@@ -31,15 +31,6 @@ source_open(struct source *s, const char *path)
 	free(second);
 }
 
-void
-source_close(struct source *s)
-{
-	fd_close(&s->dir);
-	free(s->folder);
-	free(s->name);
-	*s = (struct source){.dir = -1};
-}
-
 bool
 source_changed(struct source *s)
 {

@@ -18,7 +18,6 @@ struct source {
 
 /* Links are followed here, once: what changes later is the file in that folder. */
 void source_open(struct source *s, const char *path);
-void source_close(struct source *s);
 
 /* True where the file is another one than at the last call; the first call is true. */
 bool source_changed(struct source *s);

@@ -52,15 +52,6 @@ anchors_read(struct anchors *a, const struct setting_list *files, struct why *wh
 	return 0;
 }
 
-void
-anchors_clear(struct anchors *a)
-{
-	for (size_t i = 0; i < a->n; i++)
-		free(a->lines[i]);
-	free(a->lines);
-	*a = (struct anchors){0};
-}
-
 bool
 resolv_conf_next(struct str *rest, struct str *address)
 {

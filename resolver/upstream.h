@@ -28,7 +28,6 @@ struct anchors {
 	size_t n;
 };
 int anchors_read(struct anchors *a, const struct setting_list *files, struct why *why) KP_MUST_USE;
-void anchors_clear(struct anchors *a);
 
 /* `resolv_conf`: the text of that file. NULL with `why` where a setting is wrong. */
 struct upstream *upstream_new(struct event_base *base, const struct resolver_conf *conf,

@@ -51,12 +51,6 @@ users_init(struct router *r)
 	r->users = map_new();
 }
 
-void
-users_clear(struct router *r)
-{
-	map_free(&r->users, user_free);
-}
-
 static void
 answer_set(struct user *u, int answer, int64_t keep_ms)
 {

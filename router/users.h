@@ -11,7 +11,6 @@
 #include "router/router.h"
 
 void users_init(struct router *r);
-void users_clear(struct router *r);
 
 /* The table_ask_fn of router's queries; `arg` is the router. Asks program tables where the answer
  * is not remembered. */

@@ -142,14 +142,6 @@ class_find(const struct setting_list *classes, struct str name, struct str *text
 	return false;
 }
 
-bool
-access_is_name(struct str name, const struct setting_list *classes)
-{
-	struct str text;
-
-	return rule_find(name) != -1 || class_find(classes, name, &text);
-}
-
 /* --- rules --- */
 
 static void

@@ -68,9 +68,6 @@ void access_list_clear(struct access_rules_list *list);
 /* The value of an option, or NULL. */
 const char *access_option(const struct access_rule *rule, const char *name);
 
-/* Whether the name is one of the restrictions or of the classes. */
-bool access_is_name(struct str name, const struct setting_list *classes);
-
 /* Checks the names of classes and that each can be parsed. */
 int access_classes_check(const struct setting_list *classes, struct why *why) KP_MUST_USE;
 

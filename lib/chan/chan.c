@@ -194,12 +194,6 @@ chan_owner(const struct chan *ch)
 	return ch->owner;
 }
 
-const char *
-chan_name(const struct chan *ch)
-{
-	return ch->name;
-}
-
 /* --- sending --- */
 
 static struct out *

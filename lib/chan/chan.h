@@ -66,7 +66,6 @@ void chan_close(struct chan **chp);
 void chan_fail(struct chan *ch, const char *reason);
 
 void *chan_owner(const struct chan *ch);
-const char *chan_name(const struct chan *ch);
 
 /* Sends without waiting for an answer; `id` binds messages that belong together, 0 for none. 0, or
  * -1 where the channel is gone, over its buffer, or the message over its bounds. */

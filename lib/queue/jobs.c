@@ -208,9 +208,3 @@ jobs_add(struct jobs *j, struct job *job)
 	j->waiting++;
 	loop_defer(j->loop, &j->task);
 }
-
-size_t
-jobs_waiting(const struct jobs *j)
-{
-	return j->waiting;
-}

@@ -41,7 +41,4 @@ void jobs_free(struct jobs **jp);
 /* Adds a job; the threads take it at the end of the round, or when they are free. */
 void jobs_add(struct jobs *j, struct job *job);
 
-/* Jobs whose `done` has not been called. */
-size_t jobs_waiting(const struct jobs *j);
-
 #endif

@@ -168,15 +168,6 @@ service_peer(struct service *s, enum program p, uint64_t hash)
 	return NULL;
 }
 
-uint64_t
-service_peer_worker(const struct chan *ch)
-{
-	const struct service *s = chan_owner(ch);
-	const struct peer *peer = find_peer((struct service *)(uintptr_t)s, ch);
-
-	return peer != NULL ? peer->who.worker : 0;
-}
-
 const struct service_partner *
 service_partner(const struct chan *ch)
 {

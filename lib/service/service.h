@@ -79,10 +79,8 @@ int service_main(int argc, char **argv, const struct service_table *table);
  * now. */
 struct chan *service_peer(struct service *s, enum program p, uint64_t hash);
 
-/* The n-th channel to that kind, NULL past the last. The worker number of the partner behind a
- * channel. */
+/* The n-th channel to that kind, NULL past the last. */
 struct chan *service_peer_at(struct service *s, enum program p, size_t n);
-uint64_t service_peer_worker(const struct chan *ch);
 
 /* Who is behind a channel: for logger, which writes it into every line. */
 struct service_partner {
