@@ -250,9 +250,34 @@ pem_keys_clear(struct pem_keys *keys)
 
 /* --- certificates alone --- */
 
-static int
-write_certificate(X509 *certificate, struct buf *out)
+size_t
+pem_each_certificate(
+    struct str text, int (*each)(void *arg, X509 *certificate), void *arg, enum pem_end *end)
 {
+	BIO *bio = BIO_new_mem_buf(text.p, (int)text.n);
+	X509 *certificate;
+	size_t n = 0;
+	int rc = 0;
+
+	if (bio == NULL)
+		fatal("pem: no memory");
+	ERR_clear_error();
+	while (rc == 0 && (certificate = PEM_read_bio_X509(bio, NULL, NULL, NULL)) != NULL) {
+		rc = each(arg, certificate);
+		n += rc == 0;
+		X509_free(certificate);
+	}
+	bool all = ERR_GET_REASON(ERR_peek_last_error()) == PEM_R_NO_START_LINE;
+	*end = rc != 0 ? PEM_STOP : all ? PEM_ALL : PEM_BROKEN;
+	ERR_clear_error();
+	BIO_free(bio);
+	return n;
+}
+
+static int
+write_certificate(void *arg, X509 *certificate)
+{
+	struct buf *out = arg;
 	BIO *bio = BIO_new(BIO_s_mem());
 	const char *text;
 
@@ -267,24 +292,14 @@ write_certificate(X509 *certificate, struct buf *out)
 int
 pem_certificates(const char *path, struct str text, struct buf *out, struct why *why)
 {
-	BIO *bio = BIO_new_mem_buf(text.p, (int)text.n);
-	X509 *certificate;
-	size_t n = 0;
-	int rc = 0;
+	enum pem_end end;
+	size_t n = pem_each_certificate(text, write_certificate, out, &end);
 
-	if (bio == NULL)
-		fatal("pem: no memory");
-	ERR_clear_error();
-	for (; rc == 0 && (certificate = PEM_read_bio_X509(bio, NULL, NULL, NULL)) != NULL; n++) {
-		rc = write_certificate(certificate, out);
-		X509_free(certificate);
-	}
-	bool whole = ERR_GET_REASON(ERR_peek_last_error()) == PEM_R_NO_START_LINE;
-	ERR_clear_error();
-	BIO_free(bio);
-	if (rc == -1)
+	if (end == PEM_STOP)
 		return why_perm(why, NULL, "%s: too many certificates", path);
 	if (n == 0)
 		return why_perm(why, NULL, "%s: no certificate in PEM form", path);
-	return whole ? 0 : why_perm(why, NULL, "%s: certificate %zu cannot be read", path, n + 1);
+	return end == PEM_ALL
+		   ? 0
+		   : why_perm(why, NULL, "%s: certificate %zu cannot be read", path, n + 1);
 }

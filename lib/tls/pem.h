@@ -48,6 +48,18 @@ int pem_sort(struct pem *pem, struct pem_keys *keys, struct why *why) KP_MUST_US
 
 void pem_keys_clear(struct pem_keys *keys);
 
+/* How a walk over certificates ended. */
+enum pem_end {
+	PEM_ALL,    /* nothing is left */
+	PEM_BROKEN, /* the next one cannot be read */
+	PEM_STOP,   /* `each` did not want any more */
+};
+
+/* Calls `each` with each certificate in `text` as long as it returns 0, and returns how many it
+ * took; what is not a certificate is passed over. */
+size_t pem_each_certificate(
+    struct str text, int (*each)(void *arg, X509 *certificate), void *arg, enum pem_end *end);
+
 /* Appends the certificates in `text`, and nothing else of it, to `out`. -1 with `why`: there is
  * none, one cannot be read, or they are more than `out` may hold. */
 int pem_certificates(

@@ -21,6 +21,7 @@
 #include "lib/base/why.h"
 #include "lib/log/log.h"
 #include "lib/tls/key.h"
+#include "lib/tls/pem.h"
 #include "lib/tls/session.h"
 
 /* Stacks of handshakes that wait for a signature; those beyond wait for one of them. */
@@ -133,8 +134,9 @@ digest(const void *p, size_t n, unsigned char out[32])
 }
 
 static int
-add_authority(struct authorities *a, X509 *certificate)
+add_authority(void *arg, X509 *certificate)
 {
+	struct authorities *a = arg;
 	unsigned char both[64];
 	X509_NAME *name = X509_NAME_dup(X509_get_subject_name(certificate));
 
@@ -144,29 +146,17 @@ add_authority(struct authorities *a, X509 *certificate)
 	digest(both, sizeof both, a->context);
 	if (sk_X509_NAME_push(a->names, name) == 0)
 		fatal("tls: no memory");
-	return X509_STORE_add_cert(a->store, certificate);
+	return X509_STORE_add_cert(a->store, certificate) == 1 ? 0 : -1;
 }
 
 static int
 read_authorities(struct authorities *a, struct str pem, struct why *why)
 {
-	BIO *bio = BIO_new_mem_buf(pem.p, (int)pem.n);
-	X509 *certificate;
-	size_t n = 0;
-	int ok = 1;
+	enum pem_end end;
 
-	if (bio == NULL)
-		fatal("tls: no memory");
-	ERR_clear_error();
-	while (ok && (certificate = PEM_read_bio_X509(bio, NULL, NULL, NULL)) != NULL) {
-		ok = add_authority(a, certificate);
-		X509_free(certificate);
-		n++;
-	}
-	ok = ok && ERR_GET_REASON(ERR_peek_last_error()) == PEM_R_NO_START_LINE;
-	BIO_free(bio);
-	ERR_clear_error();
-	return ok && n > 0 ? 0 : why_perm(why, NULL, "expected certificates in PEM form");
+	if (pem_each_certificate(pem, add_authority, a, &end) > 0 && end == PEM_ALL)
+		return 0;
+	return why_perm(why, NULL, "expected certificates in PEM form");
 }
 
 int

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: ISC
 """A private instance of the suite for each test module, and the peers that it speaks with."""
 
+import contextlib
 import fcntl
 import glob
 import json
@@ -15,6 +16,7 @@ import smtplib
 import socket
 import subprocess
 import tempfile
+import threading
 import time
 
 import pytest
@@ -347,26 +349,44 @@ def sink(peers):
         s.end()
 
 
-class Server:
-    """A scripted SMTP server: for each command the reply that `script` names, else a kind one."""
+class Scripted:
+    """A server that a test plays: serve(s) runs for each connection, in a thread of its own. At a unix socket where there is a path, else
+    at a port."""
 
-    def __init__(self, script):
-        import threading
-        self.script, self.said, self.mail, self.sessions = script, [], [], 0
-        self.listener = socket.create_server(("127.0.0.1", 0))
-        self.port = self.listener.getsockname()[1]
-        self.thread = threading.Thread(target=self.accept, daemon=True)
-        self.thread.start()
+    def __init__(self, path=None, address=("127.0.0.1", 0)):
+        self.connections, self.open = 0, []
+        if path:
+            self.listener = socket.socket(socket.AF_UNIX)
+            self.listener.bind(path)
+            os.chmod(path, 0o600)  # master connects, nobody else could
+            self.listener.listen(20)
+        else:
+            self.listener = socket.create_server(address, family=socket.AF_INET6 if ":" in address[0] else socket.AF_INET)
+            self.port = self.listener.getsockname()[1]
+        threading.Thread(target=self.accept, daemon=True).start()
 
     def accept(self):
-        import threading
         while True:
             try:
                 s, _ = self.listener.accept()
             except OSError:
                 return
-            self.sessions += 1
+            self.connections += 1
+            self.open.append(s)
             threading.Thread(target=self.serve, args=(s,), daemon=True).start()
+
+    def end(self):
+        with contextlib.suppress(OSError):
+            self.listener.shutdown(socket.SHUT_RDWR)  # wakes accept()
+        self.listener.close()
+
+
+class Server(Scripted):
+    """A scripted SMTP server: for each command the reply that `script` names, else a kind one."""
+
+    def __init__(self, script, **where):
+        self.script, self.said, self.mail = script, [], []
+        super().__init__(**where)
 
     def reply(self, f, verb, default):
         text = self.script.get(verb, default)
@@ -423,9 +443,6 @@ class Server:
                 return
             else:
                 self.reply(f, verb, "250 2.0.0 ok")
-
-    def end(self):
-        self.listener.close()
 
 
 @pytest.fixture

@@ -19,7 +19,7 @@ import time
 
 import pytest
 
-from conftest import IS_ROOT, USERS, Suite, free_port, root_only, wait_until
+from conftest import IS_ROOT, USERS, Scripted, Suite, free_port, root_only, wait_until
 from test_tls import Certificates, context, starttls
 
 PASSWORD = "tr0ub4dor & 3 horses"
@@ -507,29 +507,14 @@ def test_dovecot(suite, dovecot):
     c.close()
 
 
-class Peer:
+class Peer(Scripted):
     """Plays Dovecot's auth service: each connection hears the handshake and what `answer` makes of a line."""
 
     def __init__(self, answer, handshake=b"VERSION\t1\t2\nMECH\tPLAIN\tplaintext\nMECH\tLOGIN\tplaintext\nSPID\t1\nCUID\t2\nCOOKIE\tab\nDONE\n"):
         self.base = tempfile.mkdtemp(prefix="kp-peer-", dir="/var/tmp")
         os.chmod(self.base, 0o755)
-        self.path, self.answer, self.handshake, self.connections, self.said = f"{self.base}/auth", answer, handshake, 0, []
-        self.open = []
-        self.listener = socket.socket(socket.AF_UNIX)
-        self.listener.bind(self.path)
-        os.chmod(self.path, 0o666)
-        self.listener.listen(20)
-        threading.Thread(target=self.accept, daemon=True).start()
-
-    def accept(self):
-        while True:
-            try:
-                s, _ = self.listener.accept()
-            except OSError:
-                return
-            self.connections += 1
-            self.open.append(s)
-            threading.Thread(target=self.serve, args=(s,), daemon=True).start()
+        self.path, self.answer, self.handshake, self.said = f"{self.base}/auth", answer, handshake, []
+        super().__init__(self.path)
 
     def serve(self, s):
         with s:
@@ -543,14 +528,13 @@ class Peer:
                     s.sendall(answer)
 
     def stop(self):
-        self.listener.shutdown(socket.SHUT_RDWR)
-        self.listener.close()
+        super().end()
         for s in self.open:
             with contextlib.suppress(OSError):
                 s.shutdown(socket.SHUT_RDWR)
 
     def end(self):
-        self.listener.close()
+        super().end()
         shutil.rmtree(self.base)
 
 

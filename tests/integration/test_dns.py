@@ -53,22 +53,11 @@ class Knot:
         self.process.wait(20)
 
 
-class Host(Server):
-    """A kind server on an address of its own."""
-
-    def __init__(self, family, address, port):
-        self.script, self.said, self.mail, self.sessions = {}, [], [], 0
-        self.listener = socket.create_server((address, port), family=family)
-        import threading
-        self.thread = threading.Thread(target=self.accept, daemon=True)
-        self.thread.start()
-
-
 @pytest.fixture(scope="module")
 def world(tmp_path_factory):
     port = free_port()
     knot = Knot(tmp_path_factory.mktemp("knot"))
-    hosts = {"live": Host(socket.AF_INET, "127.0.0.2", port), "v6": Host(socket.AF_INET6, "::1", port)}
+    hosts = {"live": Server({}, address=("127.0.0.2", port)), "v6": Server({}, address=("::1", port))}
     suite = Suite()
     suite.start(f"dns_servers = 127.0.0.1@{knot.port}", "myhostname = host.example", "mydestination = localhost",
                 f"smtp_tcp_port = {port}", "smtp_connect_timeout = 3s", "dns_timeout = 2s")

@@ -7,8 +7,8 @@ import subprocess
 
 import pytest
 
-from conftest import Suite, free_port, wait_until
-from test_dns import Host, send
+from conftest import Server, Suite, free_port, wait_until
+from test_dns import send
 
 pytestmark = pytest.mark.skipif(not os.path.exists("/usr/sbin/knotd") or not os.path.exists("/usr/sbin/keymgr"), reason="knot is not installed")
 
@@ -63,7 +63,7 @@ def world(signed, anchor):
 
 def test_a_signed_zone_is_believed_and_equal_hosts_share_the_mail(signed):
     suite, smtp = world(signed, signed[1])
-    hosts = [Host(socket.AF_INET, address, smtp) for address in ("127.0.0.2", "127.0.0.3")]
+    hosts = [Server({}, address=(address, smtp)) for address in ("127.0.0.2", "127.0.0.3")]
     try:
         for n in range(16):
             _, _, status, reason = send(suite, f"u{n}@signed.example")
@@ -77,12 +77,12 @@ def test_a_signed_zone_is_believed_and_equal_hosts_share_the_mail(signed):
 
 def test_a_host_that_greets_with_4xx_is_passed_over(signed):
     suite, smtp = world(signed, signed[1])
-    bad, good = Host(socket.AF_INET, "127.0.0.4", smtp), Host(socket.AF_INET, "127.0.0.2", smtp)
+    bad, good = Server({}, address=("127.0.0.4", smtp)), Server({}, address=("127.0.0.2", smtp))
     bad.script["greeting"] = "421 4.3.2 not now"
     try:
         relay, _, status, reason = send(suite, "u@greets-badly.signed.example")
         assert status == "sent" and relay.startswith("one.signed.example[127.0.0.2]"), reason
-        assert bad.sessions == 1 and not bad.mail and len(good.mail) == 1
+        assert bad.connections == 1 and not bad.mail and len(good.mail) == 1
     finally:
         suite.end()
         bad.end()
@@ -93,7 +93,7 @@ def test_a_signature_that_does_not_hold_defers(signed):
     words = signed[1].split()
     words[-1] = ("0" if words[-1][0] != "0" else "1") + words[-1][1:]
     suite, smtp = world(signed, " ".join(words))
-    host = Host(socket.AF_INET, "127.0.0.2", smtp)
+    host = Server({}, address=("127.0.0.2", smtp))
     try:
         _, code, status, reason = send(suite, "u@signed.example")
         assert status == "deferred" and code.startswith("4.4.3"), (code, reason)

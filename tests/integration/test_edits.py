@@ -3,12 +3,10 @@
 
 import re
 import smtplib
-import socket
-import threading
 
 import pytest
 
-from conftest import message, wait_until
+from conftest import Scripted, message, wait_until
 
 BIG = "".join(f"line {n} of a large message, which goes by a file of its own\n" for n in range(12000))
 
@@ -211,23 +209,13 @@ def test_notifications_are_not_checked(suite, sink, table):
 
 # --- filters and copies ---
 
-class Filter:
+class Filter(Scripted):
     """An after-queue filter: takes each message by SMTP and gives it back to another port, with a line more. `offers`: attributes of
     XFORWARD, answered with `answer`; what it was told it passes on where `tells` says so."""
 
     def __init__(self, back, offers="NAME ADDR PROTO HELO PORT IDENT SOURCE", answer="250 2.0.0 Ok", tells=False):
         self.back, self.offers, self.answer, self.tells, self.said = back, offers, answer, tells, []
-        self.listener = socket.create_server(("127.0.0.1", 0))
-        self.port = self.listener.getsockname()[1]
-        threading.Thread(target=self.accept, daemon=True).start()
-
-    def accept(self):
-        while True:
-            try:
-                s, _ = self.listener.accept()
-            except OSError:
-                return
-            threading.Thread(target=self.talk, args=(s,), daemon=True).start()
+        super().__init__()
 
     def give_back(self, told, sender, rcpts, data):
         try:
@@ -242,7 +230,7 @@ class Filter:
         except smtplib.SMTPException as e:
             return f"451 4.3.0 {e!r}"[:200]
 
-    def talk(self, s):
+    def serve(self, s):
         f = s.makefile("rwb")
 
         def reply(text):
@@ -277,9 +265,6 @@ class Filter:
                 return
             else:
                 reply("250 ok")
-
-    def end(self):
-        self.listener.close()
 
 
 @pytest.mark.parametrize("how", ["service", "FILTER", "header"])

@@ -8,34 +8,22 @@ import signal
 import socket
 import struct
 import subprocess
-import threading
 import time
 
 import pytest
 
-from conftest import IS_ROOT, free_port, message, wait_until
+from conftest import IS_ROOT, Scripted, free_port, message, wait_until
 
 EVENTS = {"C": "connect", "H": "helo", "M": "mail", "R": "rcpt", "T": "data", "L": "header", "N": "eoh", "B": "body", "E": "eom"}
 
 
-class Milter:
+class Milter(Scripted):
     """Speaks version 6; `script` names for an event the packets to answer with, else it goes on."""
 
     def __init__(self, script=None, protocol=0, actions=0x1ff):
         self.script, self.protocol, self.actions = script or {}, protocol, actions
-        self.seen, self.macros, self.headers, self.body, self.aborts, self.sessions = [], {}, [], b"", 0, 0
-        self.listener = socket.create_server(("127.0.0.1", 0))
-        self.port = self.listener.getsockname()[1]
-        threading.Thread(target=self.accept, daemon=True).start()
-
-    def accept(self):
-        while True:
-            try:
-                s, _ = self.listener.accept()
-            except OSError:
-                return
-            self.sessions += 1
-            threading.Thread(target=self.serve, args=(s,), daemon=True).start()
+        self.seen, self.macros, self.headers, self.body, self.aborts = [], {}, [], b"", 0
+        super().__init__()
 
     def serve(self, s):
         try:
@@ -94,9 +82,6 @@ class Milter:
 
     def words(self, event):
         return [data for e, data in self.seen if e == event]
-
-    def end(self):
-        self.listener.close()
 
 
 @pytest.fixture
@@ -254,7 +239,7 @@ def test_rset_and_a_second_message(suite, sink, milter):
         wait_until(lambda: m.aborts == 1, 5, "an abort")
         for _ in range(2):
             c.sendmail("a@source.example", ["b@elsewhere.example"], message())
-    assert len(hop.wait(2)) == 2 and m.sessions == 1 and m.aborts == 1
+    assert len(hop.wait(2)) == 2 and m.connections == 1 and m.aborts == 1
 
 
 def test_what_a_milter_does_not_want_is_not_sent(suite, sink, milter):

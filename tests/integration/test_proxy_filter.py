@@ -4,36 +4,19 @@
 import os
 import re
 import socket
-import threading
 
 import pytest
 
-from conftest import Suite, free_port, message, wait_until
+from conftest import Scripted, Suite, free_port, message, wait_until
 
 
-class Filter:
+class Filter(Scripted):
     """An SMTP server that hands each message on to `next_port`, or replies as `script` says of a step. A number: it is silent there;
     "close": it goes away there."""
 
     def __init__(self, next_port=None, offers="SIZE 10000000,8BITMIME,SMTPUTF8,DSN,XFORWARD NAME ADDR PORT PROTO HELO IDENT SOURCE", path=None, **script):
         self.next_port, self.offers, self.script, self.said, self.content = next_port, offers, script, [], []
-        if path:
-            self.listener = socket.socket(socket.AF_UNIX)
-            self.listener.bind(path)
-            os.chmod(path, 0o600)
-            self.listener.listen(8)
-        else:
-            self.listener = socket.create_server(("127.0.0.1", 0))
-            self.port = self.listener.getsockname()[1]
-        threading.Thread(target=self.accept, daemon=True).start()
-
-    def accept(self):
-        while True:
-            try:
-                s, _ = self.listener.accept()
-            except OSError:
-                return
-            threading.Thread(target=self.serve, args=(s,), daemon=True).start()
+        super().__init__(path)
 
     def serve(self, s):
         f = s.makefile("rwb")
@@ -105,13 +88,6 @@ class Filter:
                     return got
             say(b"DATA")
             return say(b"X-Filtered: yes\r\n" + data + b".")
-
-    def end(self):
-        try:
-            self.listener.shutdown(socket.SHUT_RDWR)  # wakes accept()
-        except OSError:
-            pass
-        self.listener.close()
 
 
 @pytest.fixture(scope="module")

@@ -50,7 +50,7 @@ def test_many_messages_use_connections_again(suite, server):
     for i in range(20):
         send(suite, f"u{i}@far.example")
         wait_until(lambda: len(hop.mail) == i + 1, what="message")
-    assert hop.sessions <= 3
+    assert hop.connections <= 3
     suite.wait_empty()
 
 

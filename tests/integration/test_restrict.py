@@ -6,11 +6,10 @@ import re
 import shutil
 import socket
 import subprocess
-import threading
 
 import pytest
 
-from conftest import Suite, free_port, message, wait_until
+from conftest import Scripted, Suite, free_port, message, wait_until
 
 pytestmark = pytest.mark.skipif(not shutil.which("knotd") and not os.path.exists("/usr/sbin/knotd"), reason="knot is not installed")
 
@@ -342,23 +341,12 @@ def test_actions_on_the_message(world):
     assert "X-Seen: yes" in suite.kingpost("queue", "cat", done).out
 
 
-class Policy:
+class Policy(Scripted):
     """A policy server that answers as `answer` says of the request's attributes; None: closes."""
 
     def __init__(self, answer):
-        self.answer, self.requests, self.connections = answer, [], 0
-        self.listener = socket.create_server(("127.0.0.1", 0))
-        self.port = self.listener.getsockname()[1]
-        threading.Thread(target=self.accept, daemon=True).start()
-
-    def accept(self):
-        while True:
-            try:
-                s, _ = self.listener.accept()
-            except OSError:
-                return
-            self.connections += 1
-            threading.Thread(target=self.serve, args=(s,), daemon=True).start()
+        self.answer, self.requests = answer, []
+        super().__init__()
 
     def serve(self, s):
         f = s.makefile("rwb")

@@ -5,15 +5,13 @@ import glob
 import os
 import re
 import shutil
-import socket
 import subprocess
 import sys
-import threading
 
 import pytest
 
 import test_restrict
-from conftest import Suite, message, root_only, wait_until
+from conftest import Scripted, Suite, message, root_only, wait_until
 from test_auth import PATIENT, b64
 from test_restrict import OK, Client, quote, world  # noqa: F401
 from test_tls import Certificates, context, openssl, starttls
@@ -229,28 +227,19 @@ def test_a_blocked_login_and_network(secure):
 # --- policy servers by unix socket ---
 
 
-class Spawned:
+class Spawned(Scripted):
     """What Postfix's spawn does: each connection of a unix socket gets a program of its own as its other end."""
 
     def __init__(self, path, *command, **env):
         self.command, self.env, self.children, self.said = command, {**os.environ, **env}, [], []
-        self.listener = socket.socket(socket.AF_UNIX)
-        self.listener.bind(path)
-        os.chmod(path, 0o666)
-        self.listener.listen(20)
-        threading.Thread(target=self.accept, daemon=True).start()
+        super().__init__(path)
 
-    def accept(self):
-        while True:
-            try:
-                s, _ = self.listener.accept()
-            except OSError:
-                return
-            self.children.append(subprocess.Popen(self.command, stdin=s, stdout=s, stderr=subprocess.DEVNULL, env=self.env))
-            s.close()
+    def serve(self, s):
+        self.children.append(subprocess.Popen(self.command, stdin=s, stdout=s, stderr=subprocess.DEVNULL, env=self.env))
+        s.close()
 
     def end(self):
-        self.listener.close()
+        super().end()
         for child in self.children:
             child.terminate()
             child.wait(10)

@@ -11,7 +11,7 @@ import time
 
 import pytest
 
-from conftest import IS_ROOT, Suite, free_port, message, wait_until
+from conftest import IS_ROOT, Scripted, Suite, free_port, message, wait_until
 
 SRSD = shutil.which("postsrsd") or "/usr/sbin/postsrsd"
 
@@ -20,29 +20,12 @@ def netstring(text):
     return f"{len(text)}:{text},".encode()
 
 
-class Answers:
+class Answers(Scripted):
     """A server of both protocols. `answer` gets a key and says what goes back: octets; None: it closes; "": it is silent."""
 
     def __init__(self, answer, kind="tcp", path=None, chunk=None):
-        self.answer, self.kind, self.chunk, self.asked, self.connections = answer, kind, chunk, [], 0
-        if path:
-            self.listener = socket.socket(socket.AF_UNIX)
-            self.listener.bind(path)
-            os.chmod(path, 0o600)  # master connects, nobody else could
-            self.listener.listen(16)
-        else:
-            self.listener = socket.create_server(("127.0.0.1", 0))
-            self.port = self.listener.getsockname()[1]
-        threading.Thread(target=self.accept, daemon=True).start()
-
-    def accept(self):
-        while True:
-            try:
-                s, _ = self.listener.accept()
-            except OSError:
-                return
-            self.connections += 1
-            threading.Thread(target=self.serve, args=(s,), daemon=True).start()
+        self.answer, self.kind, self.chunk, self.asked = answer, kind, chunk, []
+        super().__init__(path)
 
     def read(self, f):
         if self.kind == "tcp":
@@ -78,10 +61,6 @@ class Answers:
         except OSError:
             pass
         s.close()
-
-    def end(self):
-        self.listener.shutdown(socket.SHUT_RDWR)  # wakes accept()
-        self.listener.close()
 
 
 @pytest.fixture

@@ -9,6 +9,8 @@
 
 #include <cmocka.h>
 
+#include "lib/base/attr.h"
+#include "lib/base/buf.h"
 #include "lib/base/mem.h"
 #include "lib/base/why.h"
 #include "lib/tls/key.h"
@@ -166,12 +168,47 @@ test_numbers(void **state)
 	pem_free(&pem);
 }
 
+/* What keeper gives out of the authorities' file: certificates, whatever else stands there. */
+static void
+test_certificates(void **state)
+{
+	static const struct {
+		int parts[4];
+		size_t room;
+		int kept; /* the part that comes out; -1: refused */
+		const char *why;
+	} rows[] = {
+	    {{RSA_CERT, JUNK, PARTS},          9999, RSA_CERT, NULL                             },
+	    {{JUNK, RSA_KEY, RSA_CERT, PARTS}, 9999, RSA_CERT, NULL                             },
+	    {{RSA_CERT, BROKEN, PARTS},        9999, -1,       "f: certificate 2 cannot be read"},
+	    {{BROKEN, PARTS},                  9999, -1,       "f: no certificate in PEM form"  },
+	    {{RSA_KEY, JUNK, PARTS},           9999, -1,       "f: no certificate in PEM form"  },
+	    {{PARTS},			  9999, -1,       "f: no certificate in PEM form"  },
+	    {{RSA_CERT, PARTS},                100,  -1,       "f: too many certificates"       },
+	};
+
+	(void)state;
+	for (size_t i = 0; i < NELEM(rows); i++) {
+		struct buf text = {.max = 100000}, out = {.max = rows[i].room};
+		struct why why = {0};
+		for (size_t k = 0; rows[i].parts[k] != PARTS; k++)
+			assert_int_equal(buf_puts(&text, parts[rows[i].parts[k]]), 0);
+		int rc = pem_certificates("f", buf_view(&text), &out, &why);
+		assert_int_equal(rc, rows[i].kept == -1 ? -1 : 0);
+		assert_string_equal(rc == -1 ? why.text : buf_cstr(&out),
+		    rc == -1 ? rows[i].why : parts[rows[i].kept]);
+		buf_free(&text);
+		buf_free(&out);
+	}
+}
+
 int
 main(void)
 {
 	const struct CMUnitTest tests[] = {
 	    cmocka_unit_test(test_files),
 	    cmocka_unit_test(test_numbers),
+	    cmocka_unit_test(test_certificates),
 	};
 
 	return cmocka_run_group_tests(tests, setup, teardown);
