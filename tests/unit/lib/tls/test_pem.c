@@ -177,7 +177,7 @@ test_certificates(void **state)
 		size_t room;
 		int kept; /* the part that comes out; -1: refused */
 		const char *why;
-	} rows[] = {
+	} files[] = {
 	    {{RSA_CERT, JUNK, PARTS},          9999, RSA_CERT, NULL                             },
 	    {{JUNK, RSA_KEY, RSA_CERT, PARTS}, 9999, RSA_CERT, NULL                             },
 	    {{RSA_CERT, BROKEN, PARTS},        9999, -1,       "f: certificate 2 cannot be read"},
@@ -188,15 +188,15 @@ test_certificates(void **state)
 	};
 
 	(void)state;
-	for (size_t i = 0; i < NELEM(rows); i++) {
-		struct buf text = {.max = 100000}, out = {.max = rows[i].room};
+	for (size_t i = 0; i < NELEM(files); i++) {
+		struct buf text = {.max = 100000}, out = {.max = files[i].room};
 		struct why why = {0};
-		for (size_t k = 0; rows[i].parts[k] != PARTS; k++)
-			assert_int_equal(buf_puts(&text, parts[rows[i].parts[k]]), 0);
+		for (size_t k = 0; files[i].parts[k] != PARTS; k++)
+			assert_int_equal(buf_puts(&text, parts[files[i].parts[k]]), 0);
 		int rc = pem_certificates("f", buf_view(&text), &out, &why);
-		assert_int_equal(rc, rows[i].kept == -1 ? -1 : 0);
+		assert_int_equal(rc, files[i].kept == -1 ? -1 : 0);
 		assert_string_equal(rc == -1 ? why.text : buf_cstr(&out),
-		    rc == -1 ? rows[i].why : parts[rows[i].kept]);
+		    rc == -1 ? files[i].why : parts[files[i].kept]);
 		buf_free(&text);
 		buf_free(&out);
 	}
