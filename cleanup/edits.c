@@ -164,7 +164,7 @@ do_filter(struct transaction *t, const struct edit *e, struct why *why)
 {
 	ptrdiff_t colon = str_chr(str_from(e->name), ':');
 
-	if (colon <= 0 || colon > 64 || !recipients_clean(str_from(e->name)))
+	if (colon <= 0 || colon > 64 || str_has_control(str_from(e->name)))
 		return why_temp(why, "4.3.5", "a filter is no transport:destination");
 	t->filter = transaction_keep(t, str_from(e->name));
 	return 0;

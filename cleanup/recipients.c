@@ -180,7 +180,7 @@ add_expanded(struct question *q, const struct msg_expanded *m, struct why *why)
 	if (++q->expanded > (uint64_t)q->t->c->conf->virtual_alias_expansion_limit)
 		return why_temp(why, "4.6.0", "alias expansion of <%.*s> is too large",
 		    STR_ARG(q->rcpt.address));
-	return m->address.n == 0 || !recipients_clean(m->address)
+	return m->address.n == 0 || str_has_control(m->address)
 		   ? why_temp(why, "4.3.5", "malformed address in an alias")
 		   : store(q->t, &rcpt, q->place, why);
 }
@@ -273,23 +273,14 @@ ask_route(struct question *q, struct why *why)
 	return 0;
 }
 
-bool
-recipients_clean(struct str address)
-{
-	for (size_t i = 0; i < address.n; i++)
-		if ((unsigned char)address.p[i] < ' ' || address.p[i] == 0x7f)
-			return false;
-	return true;
-}
-
 int
 recipients_add(struct transaction *t, const struct msg_mail_rcpt *m, struct why *why)
 {
 	if (m->address.n == 0)
 		return why_perm(why, "5.1.3", "empty recipient");
-	if (!recipients_clean(m->address) || !recipients_clean(m->original) ||
-	    !recipients_clean(m->orcpt) || !recipients_clean(m->transport) ||
-	    !recipients_clean(m->nexthop))
+	if (str_has_control(m->address) || str_has_control(m->original) ||
+	    str_has_control(m->orcpt) || str_has_control(m->transport) ||
+	    str_has_control(m->nexthop))
 		return why_perm(why, "5.1.3", "control character in a recipient's address");
 	if (t->nrcpts + t->questions >= (size_t)t->c->conf->message_recipient_limit)
 		return why_temp(why, "4.5.3", "too many recipients");

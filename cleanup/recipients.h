@@ -12,9 +12,6 @@
 struct transaction;
 struct why;
 
-/* Whether an address has no control character in it: one that has is refused, whoever sends it. */
-bool recipients_clean(struct str address);
-
 /* Adds the recipient, and asks router where that is needed. -1: to be refused. */
 int recipients_add(
     struct transaction *t, const struct msg_mail_rcpt *m, struct why *why) KP_MUST_USE;

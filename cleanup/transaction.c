@@ -207,9 +207,7 @@ transaction_keep(struct transaction *t, struct str s)
 	if (buf_str(&t->text, s) == -1 || buf_byte(&t->text, '\0') == -1)
 		fatal("envelope too large");
 	/* No control character gets into a header field that we write, whoever sends it. */
-	for (size_t i = at; i + 1 < t->text.n; i++)
-		if ((unsigned char)t->text.p[i] < ' ' || t->text.p[i] == 0x7f)
-			t->text.p[i] = '?';
+	str_mask_control(t->text.p + at, t->text.n - at - 1);
 	return at;
 }
 
@@ -281,7 +279,7 @@ check_open(struct cleanup *c, const struct msg_mail_open *m, struct why *why)
 		why->smtp = 552;
 		return -1;
 	}
-	if (!recipients_clean(m->sender))
+	if (str_has_control(m->sender))
 		return why_perm(why, "5.1.7", "control character in the sender's address");
 	return check_space(c, m->size, why);
 }

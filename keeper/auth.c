@@ -132,9 +132,7 @@ exchange_claim(struct exchange *x, struct str login)
 {
 	free(x->login);
 	x->login = str_dup(str_sub(login, 0, LOGIN_MAX));
-	for (char *p = x->login; *p != '\0'; p++)
-		if ((unsigned char)*p < ' ' || *p == 0x7f)
-			*p = '?';
+	str_mask_control(x->login, strlen(x->login));
 }
 
 void
@@ -196,10 +194,7 @@ exchange_fail_temp(struct exchange *x, const char *reason)
 static bool
 login_is_sane(struct str login)
 {
-	for (size_t i = 0; i < login.n; i++)
-		if ((unsigned char)login.p[i] < ' ' || login.p[i] == 0x7f)
-			return false;
-	return login.n > 0 && login.n <= LOGIN_MAX;
+	return login.n > 0 && login.n <= LOGIN_MAX && !str_has_control(login);
 }
 
 void

@@ -184,10 +184,7 @@ serve_verified(void *who, const struct chan_head *head, const struct verify_answ
 static bool
 is_address(struct str s)
 {
-	for (size_t i = 0; i < s.n; i++)
-		if ((unsigned char)s.p[i] < ' ' || s.p[i] == 0x7f)
-			return false;
-	return s.n > 0;
+	return s.n > 0 && !str_has_control(s);
 }
 
 static void

@@ -293,7 +293,8 @@ screening_new(struct intake *in)
 	struct screening *sc = xcalloc(1, sizeof *sc);
 
 	*sc = (struct screening){.in = in, .p = p, .calls = {.master = service_master(p->service)}};
-	buf_init(&sc->content, SIZE_MAX / 2); /* cleanup's bounds hold */
+	buf_init(&sc->content, /* no more of it than cleanup may hold */
+	    (size_t)conf->message_size_limit + 2 * (size_t)conf->header_size_limit);
 	milter_mail_init(&sc->mail, (size_t)conf->header_size_limit + HEADER_ROOM,
 	    (size_t)conf->message_size_limit + 2);
 	sc->mail.budget = p->held;

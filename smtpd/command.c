@@ -438,15 +438,6 @@ refuse_line(struct session *s, int smtp, const char *code, const char *text)
 	session_reply(s, smtp, code, "%s", text);
 }
 
-static bool
-has_control(struct str line)
-{
-	for (size_t i = 0; i < line.n; i++)
-		if ((unsigned char)line.p[i] < ' ' || line.p[i] == 0x7f)
-			return true;
-	return false;
-}
-
 bool
 command_strict_newlines(const struct session *s)
 {
@@ -495,7 +486,7 @@ line_whole(struct session *s, struct str line, bool more)
 		return;
 	if (memchr(line.p, '\r', line.n) != NULL && bare_newline(s, "<CR>"))
 		return;
-	if (has_control(line))
+	if (str_has_control(line))
 		refuse_line(s, 500, "5.5.2", "Error: control character in command");
 	else
 		run(s, line, more);

@@ -151,9 +151,7 @@ reply_text(const struct proxy_filter *p, char *text, size_t size)
 		    buf_str(&all, str_sub(line, 0, size - 1 - all.n)) == -1)
 			break;
 	}
-	for (size_t i = 0; i < all.n; i++) /* a reply of ours is one line of text */
-		if ((unsigned char)all.p[i] < ' ' || all.p[i] == 0x7f)
-			all.p[i] = '?';
+	str_mask_control(all.p, all.n);             /* a reply of ours is one line of text */
 	(void)str_copy(text, size, buf_view(&all)); /* bounded by it */
 	buf_free(&all);
 }

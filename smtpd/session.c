@@ -132,9 +132,7 @@ add_line(struct session *s, int smtp, char sep, const char *code, const char *te
 		session_lost(s, "replies not read");
 		return;
 	}
-	for (; at + 2 < s->out.n; at++)
-		if ((unsigned char)s->out.p[at] < ' ' || s->out.p[at] == 0x7f)
-			s->out.p[at] = '?';
+	str_mask_control(s->out.p + at, s->out.n - at - 2);
 	flush_soon(s);
 }
 

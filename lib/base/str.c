@@ -228,3 +228,26 @@ str_ascii(struct str s)
 			return false;
 	return true;
 }
+
+static bool
+is_control(char c)
+{
+	return (unsigned char)c < ' ' || c == 0x7f;
+}
+
+bool
+str_has_control(struct str s)
+{
+	for (size_t i = 0; i < s.n; i++)
+		if (is_control(s.p[i]))
+			return true;
+	return false;
+}
+
+void
+str_mask_control(char *p, size_t n)
+{
+	for (size_t i = 0; i < n; i++)
+		if (is_control(p[i]))
+			p[i] = '?';
+}

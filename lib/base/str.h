@@ -76,4 +76,9 @@ size_t str_distance(struct str a, struct str b);
 /* Whether it has no octet over 127. */
 bool str_ascii(struct str s);
 
+/* Control characters of ASCII: whether there is one; and each made a "?" in place, for what is to
+ * be one line of text. */
+bool str_has_control(struct str s);
+void str_mask_control(char *p, size_t n);
+
 #endif

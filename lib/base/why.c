@@ -8,6 +8,8 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "lib/base/str.h"
+
 static void fill(struct why *why, enum why_class class, const char *code, const char *fmt,
     va_list ap) KP_PRINTF(4, 0);
 
@@ -19,9 +21,7 @@ fill(struct why *why, enum why_class class, const char *code, const char *fmt, v
 	snprintf(why->code, sizeof why->code, "%s", code != NULL ? code : "");
 	if (vsnprintf(why->text, sizeof why->text, fmt, ap) < 0)
 		why->text[0] = '\0';
-	for (unsigned char *p = (unsigned char *)why->text; *p != '\0'; p++)
-		if (*p < ' ' || *p == 0x7f)
-			*p = '?';
+	str_mask_control(why->text, strlen(why->text));
 }
 
 int

@@ -143,12 +143,11 @@ bool
 users_name(struct str said, struct buf *name)
 {
 	buf_reset(name);
-	if (said.n == 0 || said.n > USERS_NAME_MAX || said.p[0] == ' ' || said.p[said.n - 1] == ' ')
+	if (said.n == 0 || said.n > USERS_NAME_MAX || said.p[0] == ' ' ||
+	    said.p[said.n - 1] == ' ' || str_has_control(said))
 		return false;
 	for (size_t i = 0; i < said.n; i++) {
 		char c = said.p[i];
-		if ((unsigned char)c < ' ' || c == 0x7f)
-			return false;
 		if (buf_byte(name, (char)(c >= 'A' && c <= 'Z' ? c | 0x20 : c)) == -1)
 			return false;
 	}

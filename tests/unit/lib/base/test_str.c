@@ -100,6 +100,15 @@ ascii_has_seven_bits(void **state)
 	assert_true(str_ascii(STR("a\0\x7f")));
 	assert_false(str_ascii(STR("a\xc3\xa9")));
 	assert_true(str_ascii(str_sub(STR("a\x80"), 0, 1)));
+
+	assert_false(str_has_control(STR_EMPTY));
+	assert_false(str_has_control(STR("a ~\x80\xff")));
+	assert_true(str_has_control(STR("a\x1f")));
+	assert_true(str_has_control(STR("\x7f")));
+	assert_true(str_has_control(STR("a\0")));
+	char text[] = "a\tb\x7f\xc3\xa9 \n";
+	str_mask_control(text, sizeof text - 2);
+	assert_string_equal(text, "a?b?\xc3\xa9 \n");
 }
 
 int
