@@ -73,3 +73,12 @@ def test_bare_newlines_of_known_clients(suite):
     assert b"\nstill the body\n" in text, "a LF alone ends no message"
     got = dialogue(suite.port, *lines)
     assert got[0] == b"450 4.5.2 Error: bare <LF> received\r\n" and got[1] == b""
+
+
+def test_a_section_is_written_whole(suite):
+    """scripts/run adds no default of its own to one that was given, however much follows it."""
+    words = ", ".join(f"XWORD{n}" for n in range(2700))
+    more = [f"{name} = {words}" for name in ("smtpd_noop_commands", "smtpd_forbidden_commands", "default_rbl_reply")]
+    assert sum(map(len, more)) > 70000, "more than a pipe holds"
+    suite.start(services=[("submission", text) for text in ["always_add_missing_headers = no", *more]])
+    assert dialogue(suite.submission_port, b"XWORD2699")[0][:3] == b"221"
